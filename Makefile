@@ -1,0 +1,39 @@
+# The only commands anyone needs. Each installs what a bare Debian 12 with Rust, gcc, make and Python lacks, and nothing twice.
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CARGO := cargo
+
+# $(call need,PROGRAM,PACKAGE): installs PACKAGE when PROGRAM is not there.
+need = @command -v $(1) >/dev/null 2>&1 || { echo "installing $(2)"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(2) >/dev/null; }
+
+.PHONY: demo test lint bench release prerequisites
+.DEFAULT_GOAL := demo
+
+prerequisites:
+	$(call need,cmake,cmake)
+	$(call need,cc,build-essential)
+
+# The five services and the gateway with a fresh secret; Ctrl-C ends it.
+demo: prerequisites
+	$(CARGO) build --profile demo --locked -p hilum -p hilum-demo
+	exec target/demo/hilum-demo
+
+test: prerequisites
+	$(CARGO) test --locked --workspace
+
+lint: prerequisites
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+# Instructions and CPU of the bare proxy and of Hilum, side by side; writes nothing, prints the table of benches/README.md.
+bench: prerequisites
+	$(call need,valgrind,valgrind)
+	$(call need,wrk,wrk)
+	$(CARGO) bench --locked -p hilum-filters
+	$(CARGO) build --release --locked -p hilum --bins --benches
+	benches/load/run
+
+# The binary that ships: target/release/hilum
+release: prerequisites
+	$(CARGO) build --release --locked -p hilum

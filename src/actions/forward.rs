@@ -1,0 +1,153 @@
+//! `forward`: the request goes on to a service.
+
+use std::sync::Arc;
+
+use hilum_filters::api::{Placed, Problem};
+use http::{HeaderName, HeaderValue, Method};
+use smallvec::SmallVec;
+
+use super::Build;
+use crate::config::route;
+use crate::config::routes::HashKey;
+use crate::identity::claims::as_text;
+use crate::router::Head;
+use crate::services::{Pool, hash_key};
+use crate::template::{Filling, Line, Missing, Use};
+
+/// Where a route's requests go, and what is changed on the way.
+#[derive(Debug)]
+pub struct Forward {
+    pub pool: Arc<Pool>,
+    /// What the pool's `hash` is made of.
+    pub hash: Option<HashKey>,
+    target: Option<Target>,
+    pub method: Option<Method>,
+    headers: Vec<(HeaderName, Line)>,
+    pub passes_cookies: bool,
+}
+
+#[derive(Debug)]
+struct Target {
+    path: Line,
+    query: Vec<(Box<str>, Line)>,
+}
+
+/// A forward with every template filled in.
+#[derive(Debug, Default)]
+pub struct Onward {
+    /// Path and query to ask for; `None`: the client's own.
+    pub target: Option<String>,
+    pub headers: SmallVec<[(HeaderName, HeaderValue); 2]>,
+    /// Requests with the same key go to the same peer.
+    pub key: Option<u64>,
+}
+
+impl Forward {
+    pub(super) fn compile(written: &route::Forward, build: &mut Build<'_>) -> Option<Forward> {
+        let pool = build.pools.find(&written.service, "service", build.problems);
+        let path = written.path.as_ref().map(|path| {
+            if !path.value.starts_with('/') {
+                build.problems.push(Problem::new(path.at, format!("a path begins with `/`, found `{}`", path.value)));
+            }
+            line(path, Use::Path, build)
+        });
+        let query: Vec<_> = written.query.0.iter().map(|(name, text)| (name, line(text, Use::Query, build))).collect();
+        if written.path.is_none()
+            && let Some((name, _)) = query.first()
+        {
+            let problem = Problem::new(name.at, "`query` has no effect without `path`: the client's query goes on");
+            build.problems.push(problem);
+        }
+        let mut headers = Vec::new();
+        for (name, text) in &written.headers.0 {
+            match name.value.parse::<HeaderName>() {
+                Ok(header) if may_be_set(&header) => headers.push((header, line(text, Use::Header, build)?)),
+                Ok(_) => build.problems.push(Problem::new(name.at, format!("`{}` is written by Hilum alone", name.value))),
+                Err(_) => build.problems.push(Problem::new(name.at, format!("`{}` is no header name", name.value))),
+            }
+        }
+        let method = written.method.as_ref().and_then(|method| match method.value.parse::<crate::router::Methods>() {
+            Ok(crate::router::Methods::These(these)) if these.len() == 1 => these.first().cloned(),
+            _ => {
+                build.problems.push(Problem::new(method.at, format!("expected one method, found `{}`", method.value)));
+                None
+            }
+        });
+        let target = match path {
+            None => None,
+            Some(path) => {
+                let query = query.into_iter().map(|(name, line)| Some((encoded_name(&name.value), line?))).collect::<Option<_>>()?;
+                Some(Target { path: path?, query })
+            }
+        };
+        let passes_cookies = written.cookies == Some(route::Cookies::Pass);
+        Some(Forward { pool: pool?, hash: None, target, method, headers, passes_cookies })
+    }
+
+    /// Fills the templates in.
+    ///
+    /// # Errors
+    /// A value that a template needs and the request or the caller's token lacks.
+    pub fn aim(&self, head: &Head<'_>, with: &Filling<'_>) -> Result<Onward, Missing> {
+        let mut onward = Onward { key: self.key(head, with), ..Onward::default() };
+        if let Some(target) = &self.target {
+            let mut text = String::with_capacity(96);
+            target.path.fill(with, &mut text)?;
+            for (at, (name, line)) in target.query.iter().enumerate() {
+                text.push(if at == 0 { '?' } else { '&' });
+                text.push_str(name);
+                text.push('=');
+                line.fill(with, &mut text)?;
+            }
+            onward.target = Some(text);
+        }
+        for (name, line) in &self.headers {
+            let mut text = String::new();
+            line.fill(with, &mut text)?;
+            onward.headers.push((name.clone(), HeaderValue::from_str(&text).map_err(|_| Missing::Value)?));
+        }
+        Ok(onward)
+    }
+
+    /// Without the value a request goes to any peer.
+    fn key(&self, head: &Head<'_>, with: &Filling<'_>) -> Option<u64> {
+        Some(match self.hash.as_ref()? {
+            HashKey::Header(name) => hash_key(head.headers.get(&name.0)?.as_bytes()),
+            HashKey::Cookie(name) => hash_key(cookie(head, name)?.as_bytes()),
+            HashKey::Claim(path) => hash_key(as_text(path.get(with.claims?)?)?.as_bytes()),
+        })
+    }
+}
+
+fn cookie<'h>(head: &Head<'h>, name: &str) -> Option<&'h str> {
+    let lines = head.headers.get_all(http::header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('=')).find(|(n, _)| *n == name).map(|(_, v)| v)
+}
+
+/// Compiles one line of a route; what is wrong with it is a problem.
+pub(super) fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -> Option<Line> {
+    match Line::compile(&text.value, build.path, used_in) {
+        Ok(line) => {
+            if line.needs_claims() && !build.has_claims {
+                let problem = Problem::new(text.at, "a public route has no claims").help("give the route a token, or the claim a default: `{claims.x:-none}`");
+                build.problems.push(problem);
+            }
+            Some(line)
+        }
+        Err(why) => {
+            build.problems.push(Problem::new(text.at, why));
+            None
+        }
+    }
+}
+
+/// Framing and routing are Hilum's, and so is what services trust.
+fn may_be_set(name: &HeaderName) -> bool {
+    ![http::header::HOST, http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING, http::header::CONNECTION, http::header::UPGRADE, http::header::TE, http::header::TRAILER]
+        .contains(name)
+        && !name.as_str().starts_with("x-forwarded-")
+}
+
+fn encoded_name(name: &str) -> Box<str> {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string().replace("%5F", "_").replace("%2D", "-").into()
+}

@@ -1,0 +1,108 @@
+//! `reply`: how answers look, by their status. Pure: an answer in, an answer out.
+
+use std::sync::Arc;
+
+use hilum_filters::api::{Entries, Problem, Try};
+use http::{HeaderValue, StatusCode, header};
+
+use super::{Answer, Content};
+use crate::config::route::ReplyShape;
+use crate::refusal::Reason;
+use crate::template::{Body, Json, Names, Scope};
+
+/// The shapes of a route, by status.
+#[derive(Debug, Default)]
+pub struct Reply {
+    by_status: Vec<(u16, Shape)>,
+    otherwise: Option<Shape>,
+}
+
+#[derive(Debug)]
+struct Shape {
+    status: Option<StatusCode>,
+    json: Json,
+}
+
+impl Reply {
+    pub fn compile(written: &Entries<Try<ReplyShape>>, problems: &mut Vec<Problem>) -> Reply {
+        let mut reply = Reply::default();
+        for (key, shape) in &written.0 {
+            let Some(shape) = &shape.0 else { continue };
+            let json = Json::compile(&shape.json, Names::REPLY, problems);
+            let status = shape.status.as_ref().map(|s| s.value.0);
+            let shape = json.map(|json| Shape { status, json });
+            match (key.value.as_str(), key.value.parse::<u16>()) {
+                ("else", _) => reply.otherwise = shape,
+                (_, Ok(status)) if (200..600).contains(&status) => reply.by_status.extend(shape.map(|s| (status, s))),
+                _ => {
+                    let text = format!("expected a status from 200 to 599 or `else`, found `{}`", key.value);
+                    problems.push(Problem::new(key.at, text));
+                }
+            }
+        }
+        reply
+    }
+
+    /// Shapes an answer. A status that is not listed passes unchanged.
+    ///
+    /// # Errors
+    /// A success whose body should be JSON and is not, or a template that can't be filled: never half an answer.
+    pub fn shape(&self, mut answer: Answer, scope: Scope) -> Result<Answer, Reason> {
+        let status = answer.status.as_u16();
+        let by_status = self.by_status.iter().find(|(s, _)| *s == status).map(|(_, shape)| shape);
+        let Some(shape) = by_status.or(self.otherwise.as_ref()) else { return Ok(answer) };
+        let body = Body::new(answer.body());
+        // A failure may come as a page of some proxy in between: its body is `none`. A success must be what it says.
+        if answer.status.is_success() && shape.json.reads_body() && !body.is_json() {
+            return Err(Reason::PeerGarbage);
+        }
+        let scope = Arc::new(Scope { status: Some(status), body: Some(body), ..scope });
+        let json = shape.json.render(&scope).map_err(|failed| {
+            log::warn!("reply: {}", failed.0);
+            Reason::PartFailed
+        })?;
+        answer.status = shape.status.unwrap_or(answer.status);
+        answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        answer.content = Content::Bytes(json.into());
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    fn check(yaml: &str, status: u16, body: &'static str, expected: Result<(u16, &str), Reason>) {
+        let mut problems = Vec::new();
+        let written: Entries<Try<ReplyShape>> = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
+        let reply = Reply::compile(&written, &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        let got = reply.shape(Answer::json(StatusCode::from_u16(status).unwrap(), body), Scope::default());
+        let got = got.map(|a| (a.status.as_u16(), String::from_utf8(a.body().to_vec()).unwrap()));
+        assert_eq!(got, expected.map(|(status, body)| (status, body.to_owned())), "{status} {body}");
+    }
+
+    const YAML: &str = r#"
+        200: { json: { status: success, data: "{{ body }}" } }
+        204: { status: 200, json: { status: success } }
+        404: { json: { status: error, message: "{{ body.detail or 'no está' }}", code: "{{ status }}" } }
+        500: { json: { n: "{{ body.a.b }}" } }
+    "#;
+
+    #[test]
+    fn the_status_chooses_the_shape() {
+        check(YAML, 200, r#"{"a":1}"#, Ok((200, r#"{"status":"success","data":{"a":1}}"#)));
+        check(YAML, 204, "", Ok((200, r#"{"status":"success"}"#)));
+        check(YAML, 404, r#"{"detail":"x"}"#, Ok((404, r#"{"status":"error","message":"x","code":404}"#)));
+        check(YAML, 418, "teapot", Ok((418, "teapot")));
+    }
+
+    #[test]
+    fn a_failure_that_is_no_json_is_none_and_a_success_that_is_none_is_garbage() {
+        check(YAML, 404, "<html>", Ok((404, r#"{"status":"error","message":"no está","code":404}"#)));
+        check(YAML, 200, "<html>", Err(Reason::PeerGarbage));
+        check(YAML, 200, r#"{"a":"#, Err(Reason::PeerGarbage));
+        check(YAML, 500, "{}", Err(Reason::PartFailed));
+    }
+}

@@ -1,0 +1,74 @@
+//! `respond`: a fixed answer.
+
+use std::sync::Arc;
+
+use hilum_filters::api::{At, Problem};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use super::{Answer, Build, Content};
+use crate::config::route;
+use crate::refusal::Reason;
+use crate::template::{Json, Names, Scope};
+
+/// A fixed answer, its JSON filled from the request.
+#[derive(Debug)]
+pub struct Respond {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Option<Body>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Json(Json),
+    Text(bytes::Bytes),
+}
+
+impl Respond {
+    pub(super) fn compile(written: &route::Respond, at: At, build: &mut Build<'_>) -> Option<Respond> {
+        let status = written.status.as_ref().map_or(StatusCode::OK, |s| s.value.0);
+        let body = match (&written.json, &written.text) {
+            (Some(_), Some(text)) => {
+                build.problems.push(Problem::new(text.at, "`text` beside `json`: an answer has one body"));
+                return None;
+            }
+            (Some(json), None) => Some(Body::Json(Json::compile(json, Names::REQUEST, build.problems)?)),
+            (None, Some(text)) => Some(Body::Text(text.value.clone().into())),
+            (None, None) => None,
+        };
+        if body.is_some() && (status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED) {
+            build.problems.push(Problem::new(at, format!("an answer with status {} has no body", status.as_u16())));
+        }
+        let mut headers = HeaderMap::new();
+        match &body {
+            Some(Body::Json(_)) => drop(headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))),
+            Some(Body::Text(_)) => drop(headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))),
+            None => {}
+        }
+        for (name, value) in &written.headers.0 {
+            match (name.value.parse::<HeaderName>(), HeaderValue::from_str(&value.value)) {
+                (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
+                (Err(_), _) => build.problems.push(Problem::new(name.at, format!("`{}` is no header name", name.value))),
+                (_, Err(_)) => build.problems.push(Problem::new(value.at, "a header's value is visible ASCII")),
+            }
+        }
+        Some(Respond { status, headers, body })
+    }
+
+    /// # Errors
+    /// An expression that can't be evaluated for this request.
+    pub fn answer(&self, scope: &Arc<Scope>) -> Result<Answer, Reason> {
+        let content = match &self.body {
+            None => Content::None,
+            Some(Body::Text(text)) => Content::Bytes(text.clone()),
+            Some(Body::Json(json)) => match json.render(scope) {
+                Ok(body) => Content::Bytes(body.into()),
+                Err(failed) => {
+                    log::warn!("respond: {}", failed.0);
+                    return Err(Reason::ValueMissing);
+                }
+            },
+        };
+        Ok(Answer { status: self.status, headers: self.headers.clone(), content })
+    }
+}

@@ -1,0 +1,213 @@
+//! `session`: sign-in, sign-out, and who is signed in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hilum_filters::api::Problem;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use pingora_http::RequestHeader;
+use tokio::time::Instant;
+
+use super::forward::line;
+use super::{Answer, Build};
+use crate::config::route;
+use crate::identity::claims::ClaimPath;
+use crate::identity::rules::ClaimRules;
+use crate::identity::{By, Caller, Identity, Now, Presented, Token};
+use crate::refusal::{Reason, Refusal, known};
+use crate::services::{Call, Pool, call};
+use crate::template::{Body, Filling, Json, Line, Names, Scope, Use};
+
+/// What is done with a session.
+#[derive(Debug)]
+pub enum Session {
+    Login(Box<Login>),
+    Logout(Arc<Token>),
+    Show(Arc<Token>),
+}
+
+/// How a caller signs in.
+#[derive(Debug)]
+pub struct Login {
+    pub token: Arc<Token>,
+    pool: Arc<Pool>,
+    path: Line,
+    send: Option<Json>,
+    access: ClaimPath,
+    expires: ClaimPath,
+    claims: ClaimRules,
+}
+
+/// The most a sign-in may send: names and passwords are short, and each costs the service a slow hash.
+pub const LOGIN_BODY: u64 = 16 * 1024;
+
+impl Session {
+    pub(super) fn compile(written: &route::Session, build: &mut Build<'_>) -> Option<Session> {
+        match written {
+            route::Session::Login(login) => Login::compile(login, build).map(|l| Session::Login(Box::new(l))),
+            route::Session::Logout(name) => build.tokens.find(&name.token, "token", build.problems).map(Session::Logout),
+            route::Session::Show(name) => build.tokens.find(&name.token, "token", build.problems).map(Session::Show),
+        }
+    }
+
+    /// The token it is about.
+    pub fn token(&self) -> &Arc<Token> {
+        match self {
+            Session::Login(login) => &login.token,
+            Session::Logout(token) | Session::Show(token) => token,
+        }
+    }
+
+    /// Whether the request's body is read.
+    pub fn reads_body(&self) -> bool {
+        matches!(self, Session::Login(_))
+    }
+}
+
+/// Who is signed in: 200 with the claims, or why not.
+///
+/// # Errors
+/// The reason that a route with this token would refuse the caller for.
+pub fn show(caller: &Caller) -> Result<Answer, Reason> {
+    let identity = known(caller)?;
+    let body = serde_json::to_vec(&*identity.claims).map_err(|_| Reason::Internal)?;
+    Ok(Answer::json(StatusCode::OK, body))
+}
+
+/// Ends the session of the token that came with the request. An unknown token is as good as signed out.
+///
+/// # Errors
+/// `store_unavailable`: the session was not ended, so the cookie stays as well.
+pub async fn logout(token: &Token, headers: &HeaderMap, secure: bool, now: Now) -> Result<Answer, Reason> {
+    if let Presented::Found { token: text, .. } = token.find(headers) {
+        token.end_session(text, now).await.map_err(|_| Reason::StoreUnavailable)?;
+    }
+    let mut answer = Answer::json(StatusCode::OK, "{}");
+    if let Some(cookie) = token.clear_cookie(secure) {
+        answer.headers.append(header::SET_COOKIE, cookie);
+    }
+    Ok(answer)
+}
+
+/// A sign-in in progress: what came with the request.
+pub struct Attempt<'a> {
+    /// The head for the service, forwarded headers written; method, path and body are the login's.
+    pub head: RequestHeader,
+    pub client_headers: &'a HeaderMap,
+    pub body: Bytes,
+    pub filling: Filling<'a>,
+    pub scope: Scope,
+    pub secure: bool,
+    pub reply_limit: u64,
+    pub deadline: Instant,
+}
+
+impl Login {
+    fn compile(written: &route::Login, build: &mut Build<'_>) -> Option<Login> {
+        let token = build.tokens.find(&written.token, "token", build.problems);
+        let pool = build.pools.find(&written.service, "service", build.problems);
+        if !written.path.value.starts_with('/') {
+            build.problems.push(Problem::new(written.path.at, format!("a path begins with `/`, found `{}`", written.path.value)));
+        }
+        let path = line(&written.path, Use::Path, build);
+        let send = match &written.send {
+            None => None,
+            Some(send) => Some(Json::compile(&send.json, Names::REQUEST, build.problems)?),
+        };
+        let claims = ClaimRules::compile(&written.claims, build.problems);
+        let named = |path: &Option<ClaimPath>, default: &str| path.clone().unwrap_or_else(|| default.parse().expect("a good path"));
+        Some(Login {
+            token: token?,
+            pool: pool?,
+            path: path?,
+            send,
+            access: named(&written.access, "access_token"),
+            expires: named(&written.expires, "expires_in"),
+            claims,
+        })
+    }
+
+    /// Asks the service, checks the token it gives, and opens a session with it.
+    ///
+    /// # Errors
+    /// What the client sent wrong, the service's refusal with its status, or what failed on the way.
+    pub async fn answer(&self, attempt: Attempt<'_>) -> Result<(Answer, Arc<Identity>), Refusal> {
+        if !says_json(attempt.client_headers) {
+            return Err(Reason::ContentType.into());
+        }
+        let sent = Body::new(attempt.body.clone());
+        if !matches!(sent.value().map(minijinja::Value::kind), Some(minijinja::value::ValueKind::Map)) {
+            return Err(Reason::JsonInvalid.into());
+        }
+        let body = match &self.send {
+            None => attempt.body,
+            Some(json) => {
+                let scope = Arc::new(Scope { request_body: Some(sent), ..attempt.scope });
+                json.render(&scope).map_err(|_| Reason::ValueMissing)?.into()
+            }
+        };
+        let head = self.head(attempt.head, &attempt.filling)?;
+        let call_head = Call { head, body, reply_limit: attempt.reply_limit };
+        let answer = call(&self.pool, None, &call_head, attempt.deadline).await.map_err(Reason::from)?;
+        match answer.status.as_u16() {
+            200..300 => {}
+            400..500 => return Err(Refusal::from(Reason::LoginRefused).with_status(answer.status)),
+            _ => return Err(Reason::PartFailed.into()),
+        }
+        let (token, lifetime) = self.token_of(&answer.body).ok_or(Reason::PeerGarbage)?;
+        // The service's own token must pass the same checks as any other; if it does not, service and gateway disagree.
+        // The clock has moved on while the service worked.
+        let now = Now::read();
+        let identity = self.token.verify(&token, now).map_err(|_| Reason::PeerGarbage)?;
+        if !self.claims.fit(&identity.claims) {
+            return Err(Reason::ClaimMismatch.into());
+        }
+        self.end_old_session(attempt.client_headers, now).await?;
+        let ttl = self.token.open_session(&identity, lifetime.unwrap_or(Duration::MAX), now).await.map_err(|_| Reason::StoreUnavailable)?;
+        let mut shown = Answer::json(StatusCode::OK, answer.body);
+        if let Some(cookie) = self.token.set_cookie(&identity, ttl, now, attempt.secure) {
+            shown.headers.append(header::SET_COOKIE, cookie);
+        }
+        // The answer holds a token: no cache on the way may keep it (RFC 6749, 5.1).
+        shown.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok((shown, identity))
+    }
+
+    fn head(&self, mut head: RequestHeader, filling: &Filling<'_>) -> Result<RequestHeader, Refusal> {
+        let mut path = String::with_capacity(32);
+        self.path.fill(filling, &mut path)?;
+        head.set_method(Method::POST);
+        head.set_uri(path.parse().map_err(|_| Reason::PathRejected)?);
+        for (name, value) in [(header::CONTENT_TYPE, "application/json"), (header::ACCEPT, "application/json")] {
+            head.insert_header(name, HeaderValue::from_static(value)).map_err(|_| Reason::Internal)?;
+        }
+        Ok(head)
+    }
+
+    /// The token in the service's answer and its lifetime, if told.
+    fn token_of(&self, body: &[u8]) -> Option<(String, Option<Duration>)> {
+        let body: hilum_filters::api::Claims = serde_json::from_slice(body).ok()?;
+        let token = self.access.get(&body)?.as_str().filter(|t| !t.is_empty())?.to_owned();
+        let lifetime = match self.expires.get(&body) {
+            None | Some(serde_json::Value::Null) => None,
+            Some(value) => Some(Duration::from_secs(value.as_u64()?)),
+        };
+        Some((token, lifetime))
+    }
+
+    /// A sign-in over a session that was open already ends that one, so that nobody can plant a session (no fixation).
+    async fn end_old_session(&self, headers: &HeaderMap, now: Now) -> Result<(), Refusal> {
+        if let Presented::Found { token, by: By::Cookie } = self.token.find(headers) {
+            self.token.end_session(token, now).await.map_err(|_| Reason::StoreUnavailable)?;
+        }
+        Ok(())
+    }
+}
+
+/// `application/json`, or a type built on it (RFC 6839).
+fn says_json(headers: &HeaderMap) -> bool {
+    let Some(text) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}

@@ -1,0 +1,85 @@
+//! The admin listener: metrics, health, reload. On a runtime of its own, and on loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{HeaderMap, Method, Response, StatusCode, header};
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+
+use crate::proxy::Gateway;
+use crate::router::host;
+use crate::server::{Reload, Reloaded};
+
+/// What operators and Prometheus ask.
+pub struct Admin {
+    gateway: Gateway,
+    reload: Reload,
+    address: SocketAddr,
+}
+
+impl Admin {
+    pub fn new(gateway: Gateway, reload: Reload, address: SocketAddr) -> Self {
+        Admin { gateway, reload, address }
+    }
+
+    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> (StatusCode, &'static str, String) {
+        const TEXT: &str = "text/plain; charset=utf-8";
+        if !self.is_meant(headers) {
+            return (StatusCode::FORBIDDEN, TEXT, "this address is not for web pages\n".to_owned());
+        }
+        let reads = *method == Method::GET || *method == Method::HEAD;
+        match path {
+            "/metrics" if reads => (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.gateway.metrics().text()),
+            "/health/live" if reads => (StatusCode::OK, TEXT, "live\n".to_owned()),
+            "/health/ready" if reads => match self.gateway.is_draining() {
+                false => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+                true => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
+            },
+            "/reload" if *method == Method::POST => match self.reload.now().await {
+                Some(Reloaded::Loaded { hash, routes }) => {
+                    let body = serde_json::json!({ "result": "loaded", "hash": hash, "routes": routes });
+                    (StatusCode::OK, "application/json", body.to_string())
+                }
+                Some(Reloaded::Refused(why)) => {
+                    let body = serde_json::json!({ "result": "refused", "problems": why });
+                    (StatusCode::UNPROCESSABLE_ENTITY, "application/json", body.to_string())
+                }
+                None => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
+            },
+            "/metrics" | "/health/live" | "/health/ready" | "/reload" => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned()),
+            _ => (StatusCode::NOT_FOUND, TEXT, "not found; there are /metrics, /health/live, /health/ready and POST /reload\n".to_owned()),
+        }
+    }
+
+    /// A page in somebody's browser can reach loopback by a name of its own (DNS rebinding) or by a plain form: neither has our
+    /// own address as its host and no foreign origin.
+    fn is_meant(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(host::name_of);
+        let address = self.address.ip().to_string();
+        let ours = |name: &str| name == "localhost" || name.trim_matches(['[', ']']) == address || name == "127.0.0.1" || name == "[::1]";
+        host.is_none_or(ours) && !headers.contains_key(header::ORIGIN)
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        session.set_read_timeout(Some(Duration::from_secs(10)));
+        let head = session.req_header();
+        let (method, path, headers) = (head.method.clone(), head.uri.path().to_owned(), head.headers.clone());
+        let (status, kind, body) = self.answer(&method, &path, &headers).await;
+        let mut response = Response::new(Vec::new());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+        if method != Method::HEAD {
+            *response.body_mut() = body.into_bytes();
+        }
+        response
+    }
+}

@@ -1,0 +1,16 @@
+//! TEXT → VALUES. Pure: reads what it is given, and does nothing else.
+//!
+//! Text → [`yaml`] → a tree with a place on every value → [`env`] (`${VAR}`) → [`inherit`] → strict readers. Every problem of a
+//! file is collected, those of the table too, and shown at once by [`problem`].
+
+pub mod conf;
+pub mod env;
+mod inherit;
+pub mod problem;
+pub mod route;
+pub mod routes;
+pub mod schema;
+pub mod yaml;
+
+pub use env::Environment;
+pub use problem::{Report, Source};

@@ -1,0 +1,426 @@
+//! One route as it is written: what it matches, who may call it, what is done, and what it inherits.
+
+use std::path::PathBuf;
+
+use hilum_filters::api::{At, Entries, Kind, LineOrMap, Node, Placed, Problem, Try};
+use hilum_filters::units::{Size, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::routes::{HeaderText, split};
+use crate::identity::claims::ClaimPath;
+use crate::router::host::Host;
+use crate::router::{Condition, Methods, Pattern, Rule};
+
+/// The keys of one route alone. Exactly one of those after `match` is the action.
+pub const OWN_KEYS: &[&str] = &["name", "match", "forward", "respond", "redirect", "files", "session", "health"];
+/// The keys that groups and `defaults` hand down.
+pub const SHARED_KEYS: &[&str] = &["auth", "limits", "errors", "messages", "reply", "cors", "filters"];
+/// Of those, the ones merged by their first key; the others are replaced whole.
+pub const DEEP_KEYS: &[&str] = &["limits", "errors", "messages"];
+
+/// A route, its inherited keys merged in.
+#[derive(Debug)]
+pub struct Route {
+    pub name: Placed<String>,
+    /// `None` when `match` could not be read; the route then takes part in nothing but further checks.
+    pub rule: Option<Placed<Rule>>,
+    pub action: Option<Placed<Action>>,
+    pub shared: Shared,
+}
+
+/// What groups and `defaults` hand down.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shared {
+    /// `public`, or the token a caller must bring. A route without it anywhere above is a problem.
+    #[serde(default)]
+    pub auth: Option<Placed<Try<LineOrMap<Public, Auth>>>>,
+    #[serde(default)]
+    pub limits: Try<Limits>,
+    /// How refusals look, by reason, class (`upstream`), status, or `else`.
+    #[serde(default)]
+    pub errors: Entries<Try<ErrorShape>>,
+    /// The texts of refusals, by reason, class or `else`.
+    #[serde(default)]
+    pub messages: Entries<Placed<String>>,
+    /// How answers look, by the status of the service or action, or `else`; an unlisted status passes unchanged.
+    #[serde(default)]
+    pub reply: Option<Placed<Entries<Try<ReplyShape>>>>,
+    /// Which origins' pages may read the answers.
+    #[serde(default)]
+    pub cors: Option<Node>,
+    /// `- name: options`, outermost first.
+    #[serde(default)]
+    pub filters: Option<Placed<Vec<Node>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Public;
+
+impl std::str::FromStr for Public {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        (text == "public").then_some(Public).ok_or_else(|| format!("expected `public` or `{{ token: NAME }}`, found `{text}`"))
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// A name under `tokens:`.
+    pub token: Placed<String>,
+    /// What claims of the token must be: a value, or a list of which one must fit.
+    #[serde(default)]
+    pub claims: Entries<Node>,
+    /// For pages: where a refused caller is sent, by reason or `else`.
+    #[serde(default)]
+    pub when_denied: Entries<Try<Denied>>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Denied {
+    /// An own path; may hold `{claims.…}` where the caller is known.
+    pub redirect: Placed<String>,
+    /// Clears the token's cookie when one was sent and refused.
+    #[serde(default)]
+    pub clear_cookie: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The largest request body. Default 1MiB.
+    #[serde(default)]
+    pub body: Option<Size>,
+    /// The largest answer of a service that is read whole. Default 8MiB.
+    #[serde(default)]
+    pub reply: Option<Size>,
+    /// The whole request, or `none` for streams that stay open. Default 30s.
+    #[serde(default)]
+    pub time: Option<Time>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    None,
+    Within(Span),
+}
+
+impl std::str::FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" { Ok(Time::None) } else { text.parse().map(Time::Within) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorShape {
+    #[serde(default)]
+    pub status: Option<Placed<Status>>,
+    #[serde(default)]
+    pub json: Option<Node>,
+    #[serde(default)]
+    pub text: Option<Placed<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplyShape {
+    #[serde(default)]
+    pub status: Option<Placed<Status>>,
+    pub json: Node,
+}
+
+/// A final HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status(pub http::StatusCode);
+
+impl std::str::FromStr for Status {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let status = text.parse::<u16>().ok().filter(|n| (200..600).contains(n)).and_then(|n| http::StatusCode::from_u16(n).ok());
+        status.map(Status).ok_or_else(|| format!("expected a status from 200 to 599, found `{text}`"))
+    }
+}
+
+/// What a route does.
+#[derive(Debug)]
+pub enum Action {
+    Forward(Forward),
+    Respond(Respond),
+    Redirect(Redirect),
+    Files(Files),
+    Session(Session),
+    Health(Health),
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Forward {
+    pub service: Placed<String>,
+    /// Absent: the client's path and query go on. With it the query is dropped unless `query` says what to send.
+    #[serde(default)]
+    pub path: Option<Placed<String>>,
+    #[serde(default)]
+    pub query: Entries<Placed<String>>,
+    /// Instead of the client's method.
+    #[serde(default)]
+    pub method: Option<Placed<String>>,
+    /// More headers for the service.
+    #[serde(default)]
+    pub headers: Entries<Placed<String>>,
+    /// `pass` sends the client's cookies on; otherwise no service sees them.
+    #[serde(default)]
+    pub cookies: Option<Cookies>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cookies {
+    Pass,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// Default 200.
+    #[serde(default)]
+    pub status: Option<Placed<Status>>,
+    #[serde(default)]
+    pub json: Option<Node>,
+    #[serde(default)]
+    pub text: Option<Placed<String>>,
+    #[serde(default)]
+    pub headers: Entries<Placed<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// An own path, with a query if need be.
+    pub to: Placed<String>,
+    /// 301, 302, 303, 307 or 308. Default 302.
+    #[serde(default)]
+    pub status: Option<Placed<Status>>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// The folder, relative to this file.
+    pub root: Placed<PathBuf>,
+    /// What a folder's address shows. Absent: 404.
+    #[serde(default)]
+    pub index: Option<Placed<String>>,
+    /// How long a client may keep a file without asking. Absent: it asks each time (`no-cache`).
+    #[serde(default)]
+    pub cache: Option<Span>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Session {
+    Login(Login),
+    Logout(TokenName),
+    Show(TokenName),
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenName {
+    /// A name under `tokens:`.
+    pub token: Placed<String>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    pub token: Placed<String>,
+    /// The service that knows passwords.
+    pub service: Placed<String>,
+    pub path: Placed<String>,
+    /// What is sent to it. Absent: the client's JSON unchanged.
+    #[serde(default)]
+    pub send: Option<Send>,
+    /// Where the answer has the token. Default `access_token`.
+    #[serde(default)]
+    pub access: Option<ClaimPath>,
+    /// Where the answer has its lifetime in seconds. Default `expires_in`; absent there: as long as the token.
+    #[serde(default)]
+    pub expires: Option<ClaimPath>,
+    /// What claims of the new token must be.
+    #[serde(default)]
+    pub claims: Entries<Node>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Send {
+    pub json: Node,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Each must have a healthy peer, else the answer is 503. None: only that the gateway runs.
+    #[serde(default)]
+    pub services: Vec<Placed<String>>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Own {
+    #[serde(default)]
+    name: Option<Placed<String>>,
+    #[serde(rename = "match")]
+    matches: Placed<Try<LineOrMap<MatchLine, MatchMap>>>,
+    #[serde(default)]
+    forward: Option<Placed<Try<Forward>>>,
+    #[serde(default)]
+    respond: Option<Placed<Try<Respond>>>,
+    #[serde(default)]
+    redirect: Option<Placed<Try<Redirect>>>,
+    #[serde(default)]
+    files: Option<Placed<Try<Files>>>,
+    #[serde(default)]
+    session: Option<Placed<Try<Session>>>,
+    #[serde(default)]
+    health: Option<Placed<Try<Health>>>,
+}
+
+/// `GET /path`, `GET,POST /path`, or `/path` for every method.
+#[derive(Debug, Clone)]
+pub struct MatchLine {
+    methods: Methods,
+    path: Pattern,
+}
+
+impl std::str::FromStr for MatchLine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (methods, path) = match text.trim().split_once(' ') {
+            Some((methods, path)) => (methods.parse()?, path.trim()),
+            None => (Methods::Any, text.trim()),
+        };
+        Ok(MatchLine { methods, path: path.parse()? })
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MatchMap {
+    path: Placed<Pattern>,
+    #[serde(default)]
+    methods: Option<Vec<Placed<String>>>,
+    #[serde(default)]
+    host: Option<Placed<Host>>,
+    /// Header values; `*` is any.
+    #[serde(default)]
+    headers: Entries<Placed<String>>,
+    /// Query values; `*` is any.
+    #[serde(default)]
+    query: Entries<Placed<String>>,
+}
+
+super::conf::written_as_text!(Status, Time, Pattern, Host);
+
+/// Reads a route whose inherited keys are merged in already.
+pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Problem>) -> Option<Route> {
+    let Kind::Map(entries) = &node.kind else { return None };
+    let (own, rest) = split(node, entries, OWN_KEYS);
+    let (shared, _unknown) = match &rest.kind {
+        Kind::Map(entries) => split(node, entries, SHARED_KEYS),
+        _ => return None,
+    };
+    let shared: Option<Shared> = shared.read(problems);
+    let actions: Vec<_> = entries.iter().filter(|e| OWN_KEYS[2..].contains(&e.key.as_str())).collect();
+    match actions.as_slice() {
+        [] => {
+            let known = OWN_KEYS[2..].join("`, `");
+            problems.push(Problem::new(node.at, "this route does nothing").help(format!("give it one of `{known}`")));
+        }
+        [first, more @ ..] => {
+            for entry in more {
+                let text = format!("`{}` is a second action; the first is `{}` in line {}", entry.key, first.key, first.at.line);
+                problems.push(Problem::new(entry.at, text));
+            }
+        }
+    }
+    let own: Own = own.read(problems)?;
+    let rule = rule(&own.matches, prefix, problems);
+    let name = own.name.unwrap_or_else(|| Placed { at: own.matches.at, value: default_name(rule.as_ref()) });
+    let action = action(own.forward, Action::Forward)
+        .or(action(own.respond, Action::Respond))
+        .or(action(own.redirect, Action::Redirect))
+        .or(action(own.files, Action::Files))
+        .or(action(own.session, Action::Session))
+        .or(action(own.health, Action::Health));
+    Some(Route { name, rule, action, shared: shared? })
+}
+
+fn action<T>(written: Option<Placed<Try<T>>>, make: fn(T) -> Action) -> Option<Placed<Action>> {
+    let written = written?;
+    written.value.0.map(|value| Placed { at: written.at, value: make(value) })
+}
+
+fn default_name(rule: Option<&Placed<Rule>>) -> String {
+    rule.map_or_else(String::new, |rule| match &rule.value.methods {
+        Methods::Any => rule.value.path.to_string(),
+        Methods::These(these) => {
+            format!("{} {}", these.iter().map(|m| m.as_str()).collect::<Vec<_>>().join(","), rule.value.path)
+        }
+    })
+}
+
+fn rule(written: &Placed<Try<LineOrMap<MatchLine, MatchMap>>>, prefix: Option<&Pattern>, problems: &mut Vec<Problem>) -> Option<Placed<Rule>> {
+    let at = written.at;
+    let (path_at, mut rule) = match written.value.0.as_ref()? {
+        LineOrMap::Line(line) => {
+            let mut rule = Rule::new(line.value.path.clone());
+            rule.methods = line.value.methods.clone();
+            (line.at, rule)
+        }
+        LineOrMap::Map(map) => (map.path.at, rule_of_map(map, problems)),
+    };
+    if let Some(prefix) = prefix {
+        rule.path = rule.path.below(prefix);
+    }
+    if let Some(name) = rule.path.repeated_param() {
+        problems.push(Problem::new(path_at, format!("`{{{name}}}` stands twice in `{}`", rule.path)));
+    }
+    Some(Placed { at, value: rule })
+}
+
+fn rule_of_map(map: &MatchMap, problems: &mut Vec<Problem>) -> Rule {
+    let mut rule = Rule::new(map.path.value.clone());
+    rule.host = map.host.as_ref().map(|h| h.value.clone());
+    if let Some(methods) = &map.methods {
+        let text = methods.iter().map(|m| m.value.as_str()).collect::<Vec<_>>().join(",");
+        match text.parse() {
+            Ok(methods) => rule.methods = methods,
+            Err(why) => problems.push(Problem::new(methods.first().map_or(map.path.at, |m| m.at), why)),
+        }
+    }
+    for (name, value) in &map.headers.0 {
+        match name.value.parse::<HeaderText>() {
+            Ok(header) => rule.headers.push((header.0, Condition::from(value.value.as_str()))),
+            Err(why) => problems.push(Problem::new(name.at, why)),
+        }
+    }
+    rule.query = map.query.0.iter().map(|(name, value)| (name.value.clone(), Condition::from(value.value.as_str()))).collect();
+    rule
+}
+
+/// Where a route stands, for problems about the whole of it.
+impl Route {
+    pub fn at(&self) -> At {
+        self.name.at
+    }
+}

@@ -1,0 +1,379 @@
+//! `routes.yaml`: services, tokens, defaults and routes as they are written. Groups and `defaults` are merged in here.
+
+use std::path::PathBuf;
+
+use hilum_filters::api::{At, Entries, Entry, Kind, LineOrMap, Node, Placed, Problem, Try, did_you_mean};
+use hilum_filters::units::Span;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::inherit::inherit;
+use super::route::{self, Route, Shared};
+use crate::identity::claims::ClaimPath;
+use crate::router::Pattern;
+use crate::services::PeerOptions;
+
+/// The whole file, read. What could not be read is left out; its problems are in the list.
+#[derive(Debug)]
+pub struct Routes {
+    pub services: Entries<Try<Service>>,
+    pub tokens: Entries<Try<Token>>,
+    pub routes: Vec<Route>,
+    /// The parts of the file that own a path prefix, the defaults first: they decide how a 404 there looks.
+    pub areas: Vec<Area>,
+    /// Where `routes:` stands.
+    pub at: At,
+    /// The folder that paths in the file are relative to.
+    pub base_dir: PathBuf,
+}
+
+/// What a path prefix has in common.
+#[derive(Debug)]
+pub struct Area {
+    pub prefix: Option<Pattern>,
+    pub shared: Shared,
+}
+
+/// The only version there is.
+#[derive(Debug, Clone, Copy)]
+pub struct Version;
+
+impl std::str::FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        (text == "1").then_some(Version).ok_or_else(|| format!("this Hilum reads version 1, found `{text}`"))
+    }
+}
+
+/// Peers that stand for each other.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// `http://host:port`, or `{ address, weight }`. Names are resolved, and looked up again while running.
+    pub peers: Placed<Vec<Try<LineOrMap<PeerOptions, WeightedPeer>>>>,
+    /// How a peer is chosen: `round_robin`, `least_requests`, or `hash` of a header, cookie or claim.
+    #[serde(default)]
+    pub balance: Option<Try<LineOrMap<BalanceName, BalanceHash>>>,
+    /// Asks each peer on its own; absent means that every peer counts as healthy.
+    #[serde(default)]
+    pub health: Option<Try<Health>>,
+    #[serde(default)]
+    pub timeouts: Try<Timeouts>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedPeer {
+    pub address: Placed<PeerOptions>,
+    /// The share of requests, relative to the other peers. Default 1.
+    #[serde(default)]
+    pub weight: Option<Placed<u16>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BalanceName {
+    RoundRobin,
+    LeastRequests,
+}
+
+impl std::str::FromStr for BalanceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "round_robin" => Ok(BalanceName::RoundRobin),
+            "least_requests" => Ok(BalanceName::LeastRequests),
+            _ => Err(format!("expected `round_robin`, `least_requests` or `{{ hash: … }}`, found `{text}`")),
+        }
+    }
+}
+
+/// `hash:` what the same peer is chosen by.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BalanceHash {
+    pub hash: HashKey,
+}
+
+/// What requests with the same value go to the same peer by.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashKey {
+    Header(HeaderText),
+    Cookie(String),
+    Claim(ClaimPath),
+}
+
+/// A header's name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HeaderText(pub http::HeaderName);
+
+impl std::str::FromStr for HeaderText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(HeaderText).map_err(|_| format!("expected the name of a header, found `{text}`"))
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Asked with GET; 2xx is healthy. Absent: a TCP connection is enough.
+    #[serde(default)]
+    pub path: Option<Placed<String>>,
+    /// Default 5s.
+    #[serde(default)]
+    pub every: Option<Span>,
+    /// Default 1s.
+    #[serde(default)]
+    pub timeout: Option<Span>,
+    /// Failed checks in a row until a peer is down. Default 3.
+    #[serde(default)]
+    pub down_after: Option<std::num::NonZeroU32>,
+    /// Good checks in a row until it is up again. Default 2.
+    #[serde(default)]
+    pub up_after: Option<std::num::NonZeroU32>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// TCP and TLS. Default 1s.
+    #[serde(default)]
+    pub connect: Option<Span>,
+    /// Until the head of the answer, and between two pieces of its body. Default 10s.
+    #[serde(default)]
+    pub response: Option<Span>,
+    /// How long an unused connection is kept. Default 50s.
+    #[serde(default)]
+    pub idle: Option<Span>,
+}
+
+/// How a caller proves who they are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Where the token is looked for; the first present wins, even when it is bad.
+    pub from: Placed<Vec<Try<TokenFrom>>>,
+    pub verify: Try<Verify>,
+    /// The token must exist in the session store as well.
+    #[serde(default)]
+    pub session: Option<Try<Session>>,
+    /// Headers that tell a service who is calling, and the claims they are made of.
+    #[serde(default)]
+    pub identity: Entries<Try<ClaimPath>>,
+    /// The cookie that a login sets.
+    #[serde(default)]
+    pub cookie: Option<Try<Cookie>>,
+}
+
+/// `{ header, scheme }` or `{ cookie }`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenFrom {
+    #[serde(default)]
+    pub header: Option<Placed<HeaderText>>,
+    #[serde(default)]
+    pub scheme: Option<Placed<String>>,
+    #[serde(default)]
+    pub cookie: Option<Placed<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// `HS256`, `HS384`, `HS512`.
+    pub algorithms: Placed<Vec<Placed<String>>>,
+    /// At least 32 bytes, from a variable: `"${JWT_SECRET_KEY}"`.
+    pub secret: Node,
+    /// Accepts a secret that is too short to be safe; said at every start.
+    #[serde(default)]
+    pub allow_weak_secret: bool,
+    /// How far clocks may differ. Default 0s.
+    #[serde(default)]
+    pub leeway: Option<Span>,
+    /// The farthest that `exp` may be ahead. Default 24h.
+    #[serde(default)]
+    pub max_lifetime: Option<Span>,
+    /// What claims must be: a value, or a list of which one must fit; `{ absent: true }` is one of them.
+    #[serde(default)]
+    pub claims: Entries<Node>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// The key in the store: text with `{token}`, or `{token.sha256}` where no other program reads the key.
+    pub key: Placed<String>,
+    /// How long a session that was ended elsewhere may still be taken for alive. Default 2s. In memory there is no elsewhere.
+    #[serde(default)]
+    pub max_staleness: Option<Span>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cookie {
+    pub name: Placed<String>,
+    #[serde(default)]
+    pub same_site: SameSite,
+    /// `auto`: when the client's connection is TLS. Default auto.
+    #[serde(default)]
+    pub secure: Secure,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SameSite {
+    #[default]
+    Lax,
+    Strict,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Secure {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+super::conf::written_as_text!(Version, BalanceName, HeaderText, PeerOptions, ClaimPath);
+
+/// The top of the file. `routes` and `defaults` are read by hand, since groups are merged first.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[allow(dead_code, reason = "that it can be read is all there is to know")]
+    version: Version,
+    #[serde(default)]
+    services: Entries<Try<Service>>,
+    #[serde(default)]
+    tokens: Entries<Try<Token>>,
+    #[serde(default)]
+    defaults: Option<Node>,
+    routes: Placed<Vec<Node>>,
+}
+
+/// Reads the file after `${VAR}` was expanded in it.
+pub fn read(node: &Node, base_dir: PathBuf, problems: &mut Vec<Problem>) -> Option<Routes> {
+    let file: File = node.read(problems)?;
+    let nothing = Node { at: node.at, kind: Kind::Map(Vec::new()), written: None };
+    let defaults = file.defaults.unwrap_or(nothing);
+    let mut walk = Walk { routes: Vec::new(), areas: Vec::new(), problems };
+    walk.area(None, &defaults);
+    for route in &file.routes.value {
+        walk.entry(route, None, &defaults);
+    }
+    let Walk { routes, areas, .. } = walk;
+    if file.routes.value.is_empty() {
+        problems.push(Problem::new(file.routes.at, "there are no routes, so every request would be a 404"));
+    }
+    Some(Routes { services: file.services, tokens: file.tokens, routes, areas, at: file.routes.at, base_dir })
+}
+
+struct Walk<'p> {
+    routes: Vec<Route>,
+    areas: Vec<Area>,
+    problems: &'p mut Vec<Problem>,
+}
+
+impl Walk<'_> {
+    fn area(&mut self, prefix: Option<Pattern>, shared: &Node) {
+        if let Some(shared) = shared.read(self.problems) {
+            self.areas.push(Area { prefix, shared });
+        }
+    }
+
+    /// A route, or a group with routes.
+    fn entry(&mut self, node: &Node, prefix: Option<&Pattern>, inherited: &Node) {
+        let Kind::Map(entries) = &node.kind else {
+            self.problems.push(Problem::new(node.at, "expected a route or a group: a map with `match` or `routes`"));
+            return;
+        };
+        match entries.iter().any(|e| e.key == "group" || e.key == "routes") {
+            true => self.group(node, entries, prefix, inherited),
+            false => self.route(node, prefix, inherited),
+        }
+    }
+
+    fn group(&mut self, node: &Node, entries: &[Entry], prefix: Option<&Pattern>, inherited: &Node) {
+        let (own, shared) = split(node, entries, &["group", "path", "routes"]);
+        self.unknown_keys(&shared, &["group", "path", "routes"]);
+        let Some(group) = own.read::<Group>(self.problems) else { return };
+        let path = match group.path.map(|p| (p.at, p.value)) {
+            Some((at, path)) if path.has_rest() => {
+                self.problems.push(Problem::new(at, "the path of a group is a prefix: it has no `**` and no `{name...}`"));
+                return;
+            }
+            Some((_, path)) => Some(prefix.map_or(path.clone(), |prefix| path.below(prefix))),
+            None => prefix.cloned(),
+        };
+        self.keys_without_effect(&shared, &group.routes.value);
+        let mut merged = shared;
+        inherit(&mut merged, inherited, route::DEEP_KEYS);
+        self.area(path.clone(), &merged);
+        if group.routes.value.is_empty() {
+            self.problems.push(Problem::new(group.routes.at, format!("the group `{}` has no routes", group.group.value)));
+        }
+        for route in &group.routes.value {
+            self.entry(route, path.as_ref(), &merged);
+        }
+    }
+
+    fn route(&mut self, node: &Node, prefix: Option<&Pattern>, inherited: &Node) {
+        let mut merged = node.clone();
+        inherit(&mut merged, inherited, route::DEEP_KEYS);
+        self.unknown_keys(&merged, &[]);
+        if let Some(route) = route::read(&merged, prefix, self.problems) {
+            self.routes.push(route);
+        }
+    }
+
+    /// Keys are told apart by hand here, since a route's own keys and the inherited ones are read separately.
+    fn unknown_keys(&mut self, node: &Node, more: &[&str]) {
+        let Kind::Map(entries) = &node.kind else { return };
+        let known = || route::OWN_KEYS.iter().chain(route::SHARED_KEYS).chain(more).copied();
+        for entry in entries.iter().filter(|e| !known().any(|k| k == e.key)) {
+            let mut problem = Problem::new(entry.at, format!("unknown key `{}`", entry.key));
+            if let Some(near) = did_you_mean(&entry.key, known()) {
+                problem = problem.help(format!("did you mean `{near}`?"));
+            }
+            self.problems.push(problem);
+        }
+    }
+
+    /// A key of a group that every child overrides is never read, so a slip in it would stay hidden for ever.
+    fn keys_without_effect(&mut self, shared: &Node, routes: &[Node]) {
+        let Kind::Map(entries) = &shared.kind else { return };
+        for entry in entries.iter().filter(|e| !route::DEEP_KEYS.contains(&e.key.as_str())) {
+            if route::OWN_KEYS.contains(&entry.key.as_str()) {
+                let problem = Problem::new(entry.at, format!("`{}` belongs to one route, not to a group", entry.key));
+                self.problems.push(problem);
+            } else if !routes.is_empty() && routes.iter().all(|r| r.get(&entry.key).is_some()) {
+                let problem = Problem::new(entry.at, format!("`{}` has no effect: every route of the group has its own", entry.key));
+                self.problems.push(problem);
+            }
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Group {
+    group: Placed<String>,
+    /// Put before the path of every route in it.
+    #[serde(default)]
+    path: Option<Placed<Pattern>>,
+    routes: Placed<Vec<Node>>,
+}
+
+/// One map as two: the entries with these keys, and the others.
+pub(super) fn split(node: &Node, entries: &[Entry], keys: &[&str]) -> (Node, Node) {
+    let (own, rest): (Vec<Entry>, Vec<Entry>) = entries.iter().cloned().partition(|e| keys.contains(&e.key.as_str()));
+    let map = |entries| Node { at: node.at, kind: Kind::Map(entries), written: None };
+    (map(own), map(rest))
+}

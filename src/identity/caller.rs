@@ -1,0 +1,200 @@
+//! Who is calling: nobody we know, or somebody whose token was verified, with everything that is made of its claims
+//! once and used on every request.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use http::{HeaderName, HeaderValue};
+
+use super::claims::{ClaimPath, Claims, as_text};
+use super::key::SessionKey;
+use super::source::By;
+use super::verify::{Refused, Verified};
+
+/// Who is calling, as far as one kind of token says.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// There is no token.
+    Missing,
+    /// There is one, and it is not accepted.
+    Refused { why: Refused, by: By },
+    /// The token is good; whether its session is, the store does not say.
+    StoreDown { by: By },
+    /// This one.
+    Known { identity: Arc<Identity>, by: By },
+}
+
+/// A verified token and what is made of it. Shared by all requests that bring the same token. `Debug` shows neither
+/// token nor claims.
+pub struct Identity {
+    /// The token's payload.
+    pub claims: Arc<Claims>,
+    /// The same for templates.
+    pub values: minijinja::Value,
+    /// What `identity:` tells the service, ready to write. A claim that is absent, empty, or has no text has no header.
+    pub headers: Box<[(HeaderName, HeaderValue)]>,
+    /// `Bearer <token>`, marked sensitive.
+    pub authorization: HeaderValue,
+    /// The token as it was sent.
+    pub token: Arc<str>,
+    /// Its `exp`, rounded down: unix seconds.
+    pub expires: u64,
+    /// What is known of its session; `None` when its token needs none.
+    pub(super) session: Option<SessionState>,
+}
+
+/// A session's key, and when the store last said that it is there.
+pub(super) struct SessionState {
+    pub(super) key: SessionKey,
+    confirmed: AtomicU64,
+}
+
+impl Identity {
+    /// Refuses a token with a claim that can't be written as a header without changing its meaning.
+    pub(super) fn new(
+        token: &str,
+        verified: Verified,
+        headers: &[(HeaderName, ClaimPath)],
+        session: Option<SessionKey>,
+    ) -> Result<Self, Refused> {
+        let Verified { claims, expires } = verified;
+        let mut ready = Vec::with_capacity(headers.len());
+        for (name, path) in headers {
+            if let Some(text) = path.get(&claims).and_then(as_text).filter(|text| !text.is_empty()) {
+                ready.push((name.clone(), header_value(&text)?));
+            }
+        }
+        let mut authorization = HeaderValue::try_from(["Bearer ", token].concat())
+            .expect("a verified token is base64url and dots, which a header may hold");
+        authorization.set_sensitive(true);
+        Ok(Self {
+            values: minijinja::Value::from(minijinja::value::Serde(&claims)),
+            claims: Arc::new(claims),
+            headers: ready.into(),
+            authorization,
+            token: token.into(),
+            expires,
+            session: session.map(|key| SessionState { key, confirmed: AtomicU64::new(NEVER) }),
+        })
+    }
+}
+
+/// A claim as a header. Control characters would end the header and begin another; outer blanks are dropped by whoever
+/// reads it (RFC 9110, 5.5), so `" 7"` would become user `7`. Leaving the header out instead would send a caller that a
+/// service takes for nobody in particular, so the token is refused. Text beyond ASCII goes as its UTF-8 bytes.
+fn header_value(text: &str) -> Result<HeaderValue, Refused> {
+    if text.contains(char::is_control) || text.trim() != text {
+        return Err(Refused::Invalid("a claim of `identity` holds what no header can"));
+    }
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Refused::Invalid("a claim of `identity` is no header text"))
+}
+
+/// No answer of the store is known yet. Ticks begin at 1.
+const NEVER: u64 = 0;
+
+impl SessionState {
+    /// The store has said, when it was asked at `tick` (milliseconds), that the session is there.
+    pub(super) fn confirm(&self, tick: u64) {
+        self.confirmed.fetch_max(tick, Relaxed);
+    }
+
+    /// The store has said so at most `max_staleness` milliseconds before `tick`.
+    pub(super) fn is_fresh(&self, tick: u64, max_staleness: u64) -> bool {
+        let confirmed = self.confirmed.load(Relaxed);
+        confirmed != NEVER && tick.saturating_sub(confirmed) < max_staleness
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::claim;
+    use super::*;
+
+    /// `claims` under `identity: { x-id: id, x-roles: roles, x-ref: metadata.reference_id }`.
+    fn check(claims: &str, expect: Result<&[(&str, &str)], ()>) {
+        let map = [("x-id", "id"), ("x-roles", "roles"), ("x-ref", "metadata.reference_id")]
+            .map(|(name, path)| (HeaderName::from_static(name), claim(path)));
+        let verified = Verified { claims: serde_json::from_str(claims).unwrap(), expires: 7 };
+        let identity = Identity::new("a.b.c", verified, &map, None).map_err(drop);
+        let headers = identity.as_ref().map(|identity| &*identity.headers);
+        let got: Result<Vec<_>, _> = headers
+            .map(|headers| headers.iter().map(|(n, v)| (n.as_str(), str::from_utf8(v.as_bytes()).unwrap())).collect());
+        assert_eq!(got.as_deref().map_err(|()| &()), expect.as_ref().copied(), "{claims}");
+    }
+
+    #[test]
+    fn claims_become_headers() {
+        check(r#"{"id":"7"}"#, Ok(&[("x-id", "7")]));
+        check(
+            r#"{"id":7,"roles":["a","b"],"metadata":{"reference_id":"r"}}"#,
+            Ok(&[("x-id", "7"), ("x-roles", "a,b"), ("x-ref", "r")]),
+        );
+        check(r#"{"id":"José Ñandú"}"#, Ok(&[("x-id", "José Ñandú")]));
+        check(r#"{"id":"a b"}"#, Ok(&[("x-id", "a b")]));
+    }
+
+    #[test]
+    fn a_claim_without_a_text_has_no_header() {
+        for claims in [
+            r#"{}"#,
+            r#"{"id":null}"#,
+            r#"{"id":""}"#,
+            r#"{"id":{"a":1}}"#,
+            r#"{"roles":[]}"#,
+            r#"{"roles":[["a"]]}"#,
+            r#"{"roles":["a,admin"]}"#,
+            r#"{"metadata":"r"}"#,
+        ] {
+            check(claims, Ok(&[]));
+        }
+    }
+
+    #[test]
+    fn a_claim_that_would_change_its_meaning_in_a_header_refuses_the_token() {
+        for claims in [
+            r#"{"id":"7\r\nX-User-Type: admin"}"#,
+            r#"{"id":"7\n"}"#,
+            r#"{"id":"a\u0000b"}"#,
+            r#"{"id":"a\tb"}"#,
+            r#"{"id":"a\u007fb"}"#,
+            r#"{"id":"a\u0085b"}"#,
+            r#"{"id":" 7"}"#,
+            r#"{"id":"7 "}"#,
+            r#"{"id":" "}"#,
+            r#"{"roles":["a","b\r"]}"#,
+        ] {
+            check(claims, Err(()));
+        }
+    }
+
+    #[test]
+    fn a_confirmation_is_fresh_for_its_time_and_never_moves_back() {
+        let verified = Verified { claims: Claims::new(), expires: 7 };
+        let key = "{token}".parse::<super::super::key::KeyTemplate>().unwrap().key("a");
+        let identity = Identity::new("a.b.c", verified, &[], Some(key)).unwrap();
+        let session = identity.session.as_ref().unwrap();
+        assert!(!session.is_fresh(1, 2000));
+        session.confirm(100);
+        session.confirm(50);
+        assert!(session.is_fresh(100, 2000) && session.is_fresh(2099, 2000));
+        assert!(!session.is_fresh(2100, 2000) && !session.is_fresh(100, 0));
+    }
+
+    #[test]
+    fn a_template_reads_claims_and_a_service_gets_the_token() {
+        let verified = Verified { claims: serde_json::from_str(r#"{"metadata":{"n":7}}"#).unwrap(), expires: 7 };
+        let identity = Identity::new("a.b.c", verified, &[], None).unwrap();
+        assert_eq!(identity.values.get_attr("metadata").unwrap().get_attr("n").unwrap(), minijinja::Value::from(7));
+        assert_eq!(identity.authorization, "Bearer a.b.c");
+        assert!(identity.authorization.is_sensitive());
+        let shown = format!("{identity:?} {:?}", identity.authorization);
+        assert!(!shown.contains("a.b.c") && !shown.contains("metadata"), "{shown}");
+    }
+}

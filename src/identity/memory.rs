@@ -1,0 +1,342 @@
+//! The session store in this process: `sessions: memory`. Every question is answered at once and truly, nobody else
+//! sees the sessions, and a restart forgets them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::key::SessionKey;
+use super::metrics::SessionMetrics;
+use super::now::Now;
+use super::store::{PutError, SessionStore, StoreDown};
+
+/// Keys with their ends, in shards so that a logout or a growing table holds up few readers.
+pub struct MemoryStore {
+    shards: Box<[RwLock<Shard>]>,
+    /// How many entries there are, those included that are over and not yet swept.
+    count: AtomicUsize,
+    max_sessions: usize,
+    /// The shard that is swept next.
+    next: AtomicUsize,
+    metrics: SessionMetrics,
+}
+
+#[derive(Default)]
+struct Shard {
+    ends: HashMap<[u8; 32], Instant>,
+    /// No entry ends before this, so a sweep up to then has nothing to look for. `None`: no entry.
+    earliest: Option<Instant>,
+}
+
+/// A power of two, at most 256: the first byte of a key's digest chooses.
+const SHARDS: usize = 256;
+
+/// Ends are never further away: a clock can't count to the end of an endless session.
+const FAR: Duration = Duration::from_hours(24 * 366 * 100);
+
+impl MemoryStore {
+    /// A million sessions take about 120 MB.
+    pub const DEFAULT_MAX_SESSIONS: usize = 1_000_000;
+
+    /// Holds at most `max_sessions`. When they all live the next login is refused: a living session is never dropped.
+    pub fn new(max_sessions: usize, metrics: SessionMetrics) -> Self {
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        Self { shards, count: AtomicUsize::new(0), max_sessions, next: AtomicUsize::new(0), metrics }
+    }
+
+    /// Drops what is over from one shard, the next in turn, and says how much that was. Called at every tick of a
+    /// clock; what is over is never answered with before either.
+    pub fn sweep(&self, now: Now) -> usize {
+        let index = self.next.fetch_add(1, Relaxed) % SHARDS;
+        let mut shard = write(&self.shards[index]);
+        if shard.earliest.is_none_or(|earliest| now.instant < earliest) {
+            return 0;
+        }
+        let before = shard.ends.len();
+        shard.ends.retain(|_, end| now.instant < *end);
+        shard.earliest = shard.ends.values().min().copied();
+        let swept = before - shard.ends.len();
+        self.count.fetch_sub(swept, Relaxed);
+        self.metrics.expired.inc_by(swept as u64);
+        swept
+    }
+
+    fn living(&self, key: &SessionKey, now: Now) -> bool {
+        read(self.shard(key)).ends.get(key.digest()).is_some_and(|end| now.instant < *end)
+    }
+
+    /// Sweeps until something was freed. A full round over shards in which nothing is over costs microseconds.
+    fn make_room(&self, now: Now) -> bool {
+        (0..SHARDS).any(|_| self.sweep(now) > 0)
+    }
+
+    /// `false`: no place.
+    fn insert(&self, key: &SessionKey, end: Instant, now: Now) -> bool {
+        let mut shard = write(self.shard(key));
+        match shard.ends.entry(*key.digest()) {
+            Entry::Occupied(mut entry) => {
+                if *entry.get() <= now.instant {
+                    self.metrics.expired.inc();
+                }
+                entry.insert(end);
+            }
+            Entry::Vacant(entry) => {
+                // The place is taken before it is used, so that many logins at once can't exceed the bound.
+                let one_more = |count| (count < self.max_sessions).then_some(count + 1);
+                if self.count.fetch_update(Relaxed, Relaxed, one_more).is_err() {
+                    return false;
+                }
+                entry.insert(end);
+            }
+        }
+        shard.earliest = Some(shard.earliest.map_or(end, |earliest| earliest.min(end)));
+        true
+    }
+
+    fn shard(&self, key: &SessionKey) -> &RwLock<Shard> {
+        &self.shards[usize::from(key.digest()[0]) % SHARDS]
+    }
+}
+
+#[async_trait]
+impl SessionStore for MemoryStore {
+    fn contains_now(&self, key: &SessionKey, now: Now) -> Option<bool> {
+        Some(self.living(key, now))
+    }
+
+    async fn contains(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown> {
+        Ok(self.living(key, now))
+    }
+
+    async fn put(&self, key: &SessionKey, _token: &str, ttl: Duration, now: Now) -> Result<(), PutError> {
+        let end = now.instant + ttl.min(FAR);
+        while !self.insert(key, end, now) {
+            if !self.make_room(now) {
+                return Err(PutError::Full);
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown> {
+        let Some(end) = write(self.shard(key)).ends.remove(key.digest()) else { return Ok(false) };
+        self.count.fetch_sub(1, Relaxed);
+        if end <= now.instant {
+            self.metrics.expired.inc();
+        }
+        Ok(now.instant < end)
+    }
+}
+
+// A thread that panicked under the lock left at worst a bound that is too low: every entry is whole.
+fn read(shard: &RwLock<Shard>) -> RwLockReadGuard<'_, Shard> {
+    shard.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(shard: &RwLock<Shard>) -> RwLockWriteGuard<'_, Shard> {
+    shard.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::KeyTemplate;
+    use super::super::testkit::{metrics, today};
+    use super::*;
+
+    fn key(name: &str) -> SessionKey {
+        "{token}".parse::<KeyTemplate>().unwrap().key(name)
+    }
+
+    /// Runs `steps` against a store of two places: `put NAME TTL`, `has NAME`, `remove NAME`, `wait SECONDS`, `sweep`
+    /// (every shard once), `count`, `expired`; and compares what each answered.
+    async fn check(steps: &[(&str, &str)]) {
+        let store = MemoryStore::new(2, metrics());
+        let mut now = today();
+        for (step, expect) in steps {
+            let words: Vec<_> = step.split(' ').collect();
+            let got = match words[..] {
+                ["put", name, ttl] => {
+                    let ttl = Duration::from_secs(ttl.parse().unwrap());
+                    format!("{:?}", store.put(&key(name), "", ttl, now).await)
+                }
+                ["has", name] => {
+                    let answer = store.contains_now(&key(name), now).unwrap();
+                    assert_eq!(store.contains(&key(name), now).await, Ok(answer));
+                    answer.to_string()
+                }
+                ["remove", name] => store.remove(&key(name), now).await.unwrap().to_string(),
+                ["wait", seconds] => {
+                    now = now.later(Duration::from_secs(seconds.parse().unwrap()));
+                    String::new()
+                }
+                ["sweep"] => (0..SHARDS).map(|_| store.sweep(now)).sum::<usize>().to_string(),
+                ["count"] => store.count.load(Relaxed).to_string(),
+                ["expired"] => store.metrics.expired.get().to_string(),
+                _ => panic!("{step}"),
+            };
+            assert_eq!(got, *expect, "{step}, of {steps:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_is_there_until_its_end() {
+        check(&[
+            ("has a", "false"),
+            ("put a 10", "Ok(())"),
+            ("has a", "true"),
+            ("has b", "false"),
+            ("wait 9", ""),
+            ("has a", "true"),
+            ("wait 1", ""),
+            ("has a", "false"),
+            ("remove a", "false"),
+            ("expired", "1"),
+            ("count", "0"),
+        ])
+        .await;
+        check(&[("put a 0", "Ok(())"), ("has a", "false")]).await;
+        check(&[("put a 18446744073709551615", "Ok(())"), ("wait 1000000000", ""), ("has a", "true")]).await;
+    }
+
+    #[tokio::test]
+    async fn a_removed_session_is_gone_and_can_come_back() {
+        check(&[
+            ("put a 10", "Ok(())"),
+            ("remove a", "true"),
+            ("has a", "false"),
+            ("remove a", "false"),
+            ("put a 10", "Ok(())"),
+            ("has a", "true"),
+            ("count", "1"),
+            ("expired", "0"),
+        ])
+        .await;
+    }
+
+    #[tokio::test]
+    async fn putting_it_again_moves_the_end() {
+        check(&[
+            ("put a 10", "Ok(())"),
+            ("wait 5", ""),
+            ("put a 10", "Ok(())"),
+            ("count", "1"),
+            ("wait 9", ""),
+            ("has a", "true"),
+            ("put a 1", "Ok(())"),
+            ("wait 1", ""),
+            ("has a", "false"),
+            ("put a 5", "Ok(())"),
+            ("expired", "1"),
+            ("has a", "true"),
+            ("sweep", "0"),
+        ])
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_full_store_refuses_and_evicts_nobody() {
+        check(&[
+            ("put a 10", "Ok(())"),
+            ("put b 20", "Ok(())"),
+            ("put c 10", "Err(Full)"),
+            ("has a", "true"),
+            ("has b", "true"),
+            ("has c", "false"),
+            ("count", "2"),
+            ("put a 10", "Ok(())"),
+            ("remove b", "true"),
+            ("put c 10", "Ok(())"),
+            ("put b 10", "Err(Full)"),
+        ])
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_is_over_makes_room_wherever_it_lies() {
+        check(&[
+            ("put a 10", "Ok(())"),
+            ("put b 20", "Ok(())"),
+            ("wait 10", ""),
+            ("put c 5", "Ok(())"),
+            ("expired", "1"),
+            ("put d 5", "Err(Full)"),
+            ("has b", "true"),
+            ("wait 5", ""),
+            ("put d 5", "Ok(())"),
+            ("has b", "true"),
+            ("has d", "true"),
+            ("count", "2"),
+        ])
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_sweep_drops_what_is_over_and_nothing_else() {
+        check(&[
+            ("put a 10", "Ok(())"),
+            ("put b 20", "Ok(())"),
+            ("sweep", "0"),
+            ("wait 10", ""),
+            ("count", "2"),
+            ("sweep", "1"),
+            ("count", "1"),
+            ("has b", "true"),
+            ("sweep", "0"),
+            ("wait 10", ""),
+            ("sweep", "1"),
+            ("expired", "2"),
+            ("count", "0"),
+        ])
+        .await;
+    }
+
+    #[tokio::test]
+    async fn sessions_of_one_shard_are_swept_in_the_order_of_their_ends() {
+        let mut shared = (0..).map(|name| name.to_string()).filter(|name| key(name).digest()[0] == 7);
+        let [a, b, c] = std::array::from_fn(|_| shared.next().unwrap());
+        let put = [(a, 20), (b, 10), (c, 30)].map(|(name, ttl)| format!("put {name} {ttl}"));
+        let mut steps: Vec<_> = put.iter().map(|step| (step.as_str(), "Ok(())")).take(2).collect();
+        // The third has no place before one of the others is over, though nothing asked for a sweep.
+        steps.extend([
+            (&*put[2], "Err(Full)"),
+            ("sweep", "0"),
+            ("wait 10", ""),
+            (&*put[2], "Ok(())"),
+            ("expired", "1"),
+        ]);
+        steps.extend([
+            ("sweep", "0"),
+            ("wait 10", ""),
+            ("sweep", "1"),
+            ("wait 20", ""),
+            ("sweep", "1"),
+            ("count", "0"),
+        ]);
+        check(&steps).await;
+    }
+
+    #[tokio::test]
+    async fn many_logins_at_once_stay_within_the_bound() {
+        let store = MemoryStore::new(100, metrics());
+        let now = today();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let store = &store;
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    for i in 0..100 {
+                        let key = key(&format!("{thread}-{i}"));
+                        let _ = runtime.block_on(store.put(&key, "", Duration::from_secs(9), now));
+                        assert!(store.count.load(Relaxed) <= 100);
+                    }
+                });
+            }
+        });
+        let held: usize = store.shards.iter().map(|shard| read(shard).ends.len()).sum();
+        assert_eq!((held, store.count.load(Relaxed)), (100, 100));
+    }
+}

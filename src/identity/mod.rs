@@ -1,0 +1,40 @@
+//! Who is calling? A [`token::Token`] is everything `routes.yaml` says under one name in `tokens:`: where the token is
+//! looked for ([`source`]), how it is verified ([`verify`]), which session must exist for it ([`store`]), and which
+//! headers a service is told the caller by ([`caller`]).
+//!
+//! ```text
+//! headers ─ source::find ─ cache ─ (miss: Verifier::verify ─ Identity) ─ over? ─ session in the store? ─ Caller
+//! ```
+//!
+//! What holds whatever happens:
+//! - Nothing a client sent is believed before the signature is good, and only then does anything enter the cache.
+//! - A cached token costs no cryptography and no allocation; its end is looked at on every request.
+//! - A session that was ended here is unknown to every request that starts afterwards.
+//! - A store that does not answer is [`caller::Caller::StoreDown`], never a refused caller.
+//! - No text made here, `Debug` included, holds a token or a secret.
+
+pub mod caller;
+pub mod claims;
+pub mod cookie;
+pub mod key;
+pub mod memory;
+pub mod metrics;
+pub mod now;
+pub mod provider;
+pub mod rules;
+pub mod source;
+pub mod store;
+pub mod token;
+mod unique;
+pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod testkit;
+
+pub use caller::{Caller, Identity};
+pub use claims::ClaimPath;
+pub use now::Now;
+pub use source::{By, Presented};
+pub use store::SessionStore;
+pub use token::Token;
+pub use verify::Refused;

@@ -1,0 +1,299 @@
+//! Everything under one name in `tokens:`, from the headers of a request to who is calling.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use quick_cache::sync::Cache;
+
+use super::caller::{Caller, Identity};
+use super::claims::ClaimPath;
+use super::cookie::CookieOptions;
+use super::key::KeyTemplate;
+use super::metrics::SessionMetrics;
+use super::now::Now;
+use super::source::{By, Presented, Source, find};
+use super::store::{PutError, SessionStore, StoreDown};
+use super::verify::{Refused, Verifier, VerifyOptions};
+
+/// What `tokens:` says under one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenOptions {
+    pub name: Arc<str>,
+    /// Where it is looked for, in order; at least one place.
+    pub sources: Vec<Source>,
+    pub verify: VerifyOptions,
+    /// Without it a good token is enough, and a logout is impossible.
+    pub session: Option<SessionOptions>,
+    /// The headers by which a service is told who is calling, each at most once.
+    pub identity: Vec<(HeaderName, ClaimPath)>,
+    /// What a login sets; one of `sources` reads it.
+    pub cookie: Option<CookieOptions>,
+    /// How many verified tokens are remembered; at least one. Each takes about 1 KB.
+    pub cached: usize,
+}
+
+impl TokenOptions {
+    /// The default of `cached`.
+    pub const CACHED: usize = 100_000;
+}
+
+/// What `session:` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    pub key: KeyTemplate,
+    /// For how long a "yes" of a store that has to be waited for is believed. A store that answers at once is asked on
+    /// every request, and then nothing is ever stale.
+    pub max_staleness: Duration,
+}
+
+/// Finds, verifies and remembers the tokens of one kind. Shows no token and no secret in `Debug`.
+pub struct Token {
+    name: Arc<str>,
+    sources: Vec<Source>,
+    verifier: Verifier,
+    session: Option<SessionOptions>,
+    headers: Vec<(HeaderName, ClaimPath)>,
+    cookie: Option<CookieOptions>,
+    /// By the whole text: two tokens never share an entry.
+    cache: Cache<Arc<str>, Arc<Identity>>,
+    store: Arc<dyn SessionStore>,
+    metrics: SessionMetrics,
+    born: Instant,
+}
+
+/// How far a request gets without waiting.
+enum Looked {
+    Done(Caller),
+    Ask { identity: Arc<Identity>, by: By },
+}
+
+impl Token {
+    /// Checks the options; the error says what to write instead.
+    pub fn new(options: TokenOptions, store: Arc<dyn SessionStore>, metrics: SessionMetrics) -> Result<Self, String> {
+        check(&options)?;
+        let TokenOptions { name, sources, verify, session, identity, cookie, cached } = options;
+        let (verifier, cache) = (Verifier::new(verify)?, Cache::new(cached));
+        let born = Instant::now();
+        Ok(Self { name, sources, verifier, session, headers: identity, cookie, cache, store, metrics, born })
+    }
+
+    /// Its name in `tokens:`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The headers it writes for services, and so removes from what clients send.
+    pub fn identity_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.headers.iter().map(|(name, _)| name)
+    }
+
+    /// The cookie that a login sets.
+    pub fn cookie_name(&self) -> Option<&str> {
+        self.cookie.as_ref().map(|cookie| &*cookie.name)
+    }
+
+    /// What the headers hold where the token is looked for.
+    pub fn find<'h>(&self, headers: &'h HeaderMap) -> Presented<'h> {
+        find(&self.sources, headers)
+    }
+
+    /// See [`Verifier::has_weak_secret`].
+    pub fn has_weak_secret(&self) -> bool {
+        self.verifier.has_weak_secret()
+    }
+
+    /// Who sent these headers? A token in the cache costs no cryptography and no allocation.
+    pub async fn identify(&self, headers: &HeaderMap, now: Now) -> Caller {
+        match self.look(headers, now) {
+            Looked::Done(caller) => caller,
+            Looked::Ask { identity, by } => self.ask(identity, by, now).await,
+        }
+    }
+
+    /// The answer of [`Token::identify`] when nobody has to be waited for. `None`: the store has to be.
+    pub fn identify_now(&self, headers: &HeaderMap, now: Now) -> Option<Caller> {
+        match self.look(headers, now) {
+            Looked::Done(caller) => Some(caller),
+            Looked::Ask { .. } => None,
+        }
+    }
+
+    /// Who a token names, whether or not it has a session: for one that a service has just issued. `now` is read after
+    /// the service answered.
+    pub fn verify(&self, token: &str, now: Now) -> Result<Arc<Identity>, Refused> {
+        match self.recall(token, now) {
+            Some(known) => known,
+            None => self.learn(token, now),
+        }
+    }
+
+    /// Opens the session of a verified token and says for how long: `ttl`, cut to what the token has left. Does nothing
+    /// when these tokens need no session.
+    pub async fn open_session(&self, identity: &Identity, ttl: Duration, now: Now) -> Result<Duration, PutError> {
+        let left = Duration::from_secs(self.verifier.over(identity.expires).saturating_sub(now.unix));
+        let ttl = ttl.min(left);
+        let Some(session) = &identity.session else { return Ok(ttl) };
+        let put = self.store.put(&session.key, &identity.token, ttl, now).await;
+        match put {
+            Ok(()) => self.metrics.opened.inc(),
+            Err(PutError::Full) => self.metrics.refused_full.inc(),
+            Err(PutError::Down) => self.metrics.store_down.inc(),
+        }
+        put.map(|()| ttl)
+    }
+
+    /// Ends the session of a token, good or bad; `false` when there was none. Every request that starts after this has
+    /// returned is refused. On [`StoreDown`] nothing has happened.
+    pub async fn end_session(&self, token: &str, now: Now) -> Result<bool, StoreDown> {
+        let Some(session) = &self.session else { return Ok(false) };
+        let ended =
+            self.store.remove(&session.key.key(token), now).await.inspect_err(|_| self.metrics.store_down.inc())?;
+        // After the store, not before: what enters the cache from here on asks a store that no longer has the session.
+        self.cache.remove(token);
+        if ended {
+            self.metrics.ended.inc();
+        }
+        Ok(ended)
+    }
+
+    /// The `Set-Cookie` that gives the browser this token; `None` when these tokens have no cookie.
+    /// `secure_connection`: the client's connection is TLS, as far as is known.
+    pub fn set_cookie(
+        &self,
+        identity: &Identity,
+        max_age: Duration,
+        now: Now,
+        secure_connection: bool,
+    ) -> Option<HeaderValue> {
+        Some(self.cookie.as_ref()?.set(&identity.token, max_age, now, secure_connection))
+    }
+
+    /// The `Set-Cookie` that makes the browser forget its token; `None` when these tokens have no cookie.
+    pub fn clear_cookie(&self, secure_connection: bool) -> Option<HeaderValue> {
+        Some(self.cookie.as_ref()?.clear(secure_connection))
+    }
+
+    fn look(&self, headers: &HeaderMap, now: Now) -> Looked {
+        let (token, by) = match find(&self.sources, headers) {
+            Presented::Missing => return Looked::Done(Caller::Missing),
+            Presented::Unusable { why, by } => return Looked::Done(Caller::Refused { why: Refused::Invalid(why), by }),
+            Presented::Found { token, by } => (token, by),
+        };
+        let known = match self.recall(token, now) {
+            Some(known) => {
+                self.metrics.hit.inc();
+                known
+            }
+            None => {
+                self.metrics.miss.inc();
+                self.learn(token, now)
+            }
+        };
+        match known {
+            Ok(identity) => self.has_session(identity, by, now),
+            Err(why) => Looked::Done(Caller::Refused { why, by }),
+        }
+    }
+
+    /// What the cache knows of a token. An entry that is over is dropped, and refused without being verified again.
+    fn recall(&self, token: &str, now: Now) -> Option<Result<Arc<Identity>, Refused>> {
+        let identity = self.cache.get(token)?;
+        if now.unix < self.verifier.over(identity.expires) {
+            return Some(Ok(identity));
+        }
+        self.cache.remove(token);
+        Some(Err(Refused::Expired))
+    }
+
+    /// Verifies a token and remembers it: only well signed ones, so strangers can't fill the cache. It is in the cache
+    /// before the store is asked about it, so a logout that comes between takes it out again.
+    fn learn(&self, token: &str, now: Now) -> Result<Arc<Identity>, Refused> {
+        let verified = self.verifier.verify(token, now)?;
+        let session = self.session.as_ref().map(|session| session.key.key(token));
+        let identity = Arc::new(Identity::new(token, verified, &self.headers, session)?);
+        self.cache.insert(identity.token.clone(), identity.clone());
+        Ok(identity)
+    }
+
+    fn has_session(&self, identity: Arc<Identity>, by: By, now: Now) -> Looked {
+        let (Some(session), Some(options)) = (&identity.session, &self.session) else {
+            return Looked::Done(Caller::Known { identity, by });
+        };
+        match self.store.contains_now(&session.key, now) {
+            Some(false) => Looked::Done(Caller::Refused { why: Refused::SessionUnknown, by }),
+            None if !session.is_fresh(self.tick(now), millis(options.max_staleness)) => Looked::Ask { identity, by },
+            Some(true) | None => Looked::Done(Caller::Known { identity, by }),
+        }
+    }
+
+    async fn ask(&self, identity: Arc<Identity>, by: By, now: Now) -> Caller {
+        let Some(session) = &identity.session else { return Caller::Known { identity, by } };
+        match self.store.contains(&session.key, now).await {
+            Ok(true) => {
+                // As of the moment of the question: the answer may have been on its way for a while.
+                session.confirm(self.tick(now));
+                Caller::Known { identity, by }
+            }
+            Ok(false) => Caller::Refused { why: Refused::SessionUnknown, by },
+            Err(StoreDown) => {
+                self.metrics.store_down.inc();
+                Caller::StoreDown { by }
+            }
+        }
+    }
+
+    /// The moment in milliseconds, from 1 on.
+    fn tick(&self, now: Now) -> u64 {
+        millis(now.instant.saturating_duration_since(self.born)).saturating_add(1)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn check(options: &TokenOptions) -> Result<(), String> {
+    let TokenOptions { sources, identity, cookie, cached, .. } = options;
+    if sources.is_empty() {
+        return Err("it is looked for nowhere: write `from: [{ header: Authorization, scheme: Bearer }]`".into());
+    }
+    for (index, source) in sources.iter().enumerate() {
+        source.check()?;
+        if sources[..index].contains(source) {
+            return Err("a place in `from` is written twice".into());
+        }
+    }
+    for (index, (name, path)) in identity.iter().enumerate() {
+        if identity[..index].iter().any(|(other, _)| other == name) {
+            return Err(format!("`{name}` would be written twice: from `{path}`, and from another claim"));
+        }
+        if *name == AUTHORIZATION {
+            return Err("`Authorization` carries the token itself to services, so no claim can be written there".into());
+        }
+    }
+    if let Some(cookie) = cookie {
+        cookie.check()?;
+        if !sources.iter().any(|source| matches!(source, Source::Cookie { name } if *name == cookie.name)) {
+            let name = &cookie.name;
+            return Err(format!(
+                "the cookie `{name}` would be set and never read: add `{{ cookie: {name} }}` to `from`"
+            ));
+        }
+    }
+    if *cached == 0 {
+        return Err("at least one verified token must be remembered".into());
+    }
+    Ok(())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! Hilum: a pluggable API gateway on Pingora, the edge proxy of a health platform.
+//!
+//! # Map
+//!
+//! ```text
+//! cli        one file per command
+//! server     listeners, signals, drain, reload             admin      metrics, health, reload
+//!   └ proxy    the only place that knows Pingora's session; `guard` keeps time around it
+//!       └ table    what routes.yaml says, ready to run; `decide` = find + judge, pure
+//!           ├ actions    what a route does, one file each
+//!           ├ refusal    why Hilum says no, and how that looks
+//!           ├ template   paths, headers and JSON with holes
+//!           ├ identity   who is calling? tokens, sessions
+//!           ├ services   which peer? pools, health, requests of our own
+//!           ├ router     which route? pure
+//!           └ config     text to values; every problem with its place
+//! telemetry  metrics, access log, trace ids
+//! filters    (crate hilum-filters) the contract a third party reads, and one file per filter
+//! ```
+//!
+//! # Life of a request
+//!
+//! ```text
+//! accept ─ guard            first byte, head, idle: each has its deadline
+//!   └ front door            one form of target, path, host, client address, request id
+//!      └ decide::find       host + canonical path + method → one route
+//!         └ filters         the fixed slots before the caller: cors
+//!            └ identity     the caller's token, from the cache or verified
+//!               └ decide::judge   may they, and what exactly is done: every template filled in
+//!                  └ filters      the route's own list, outermost first
+//!                     └ action    forward → peer, or an answer of our own
+//!         ┌ filters         response hooks in reverse, for our own answers and for failures too
+//!   ┌ telling               one access-log line, one metrics update
+//! ```
+//!
+//! # Invariants
+//!
+//! * `config`, `router`, `template`, `refusal`, `table::decide` are pure: they know no socket, no file, no clock of their own.
+//! * A [`table::Table`] is never changed. A request takes it once and keeps it to its log line.
+//! * Only `proxy` knows Pingora's session. Only `refusal` turns a failure into a reason and a status. Only `config::env` reads the
+//!   environment. No `static` holds state.
+//! * Identity headers are written in one place, after Pingora removed what the client's `Connection` named.
+//! * No exchange is without a log line and a count: what reaches no hook is counted by the guard, what is dropped tells itself.
+
+#![allow(unreachable_pub, reason = "the modules of a binary's library; what is public is decided by the modules below")]
+
+mod actions;
+mod admin;
+mod cli;
+mod config;
+mod identity;
+mod proxy;
+mod refusal;
+mod router;
+mod server;
+mod services;
+mod table;
+mod telemetry;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use hilum_filters::api::Registration;
+
+/// The whole program, with these filters. The binary of the project gives its own; a third party adds a list:
+///
+/// ```no_run
+/// use hilum_filters::api::{register, Registration};
+/// fn main() -> std::process::ExitCode {
+///     hilum::main(&[hilum_filters::FILTERS])
+/// }
+/// ```
+pub fn main(filters: &[&'static [Registration]]) -> ExitCode {
+    identity::provider::install();
+    cli::main(filters)
+}

@@ -1,0 +1,285 @@
+//! One request from its head to its answer: find, look at the caller, judge, filter, act.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hilum_filters::api::{Flow, Reply};
+use http::{HeaderValue, Method, header};
+use pingora_error::Result;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::respond::{self, By};
+use super::{Ctx, body, forward, front_door, guard};
+use crate::actions::forward::{Forward, Onward};
+use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, logout, show};
+use crate::actions::{Action, Answer};
+use crate::identity::Caller;
+use crate::refusal::{Reason, Refusal};
+use crate::services::{Call, call};
+use crate::table::decide::{self, Facts, Match, Verdict};
+use crate::table::Route;
+use crate::template::{Body, Filling, Scope, decoded};
+
+/// What is done with a request after everything was decided.
+enum Decided {
+    /// A filter answered.
+    Reply(Box<Reply>),
+    Do(Verdict),
+}
+
+/// Answers the request, or says that Pingora shall go on with it to the peer in `ctx.asked`.
+pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    let admitted = front_door::admit(session.req_header_mut()).map_err(Refusal::from);
+    if let Err(refusal) = admitted.and_then(|()| front_door::check_connection(&session.req_header().headers)) {
+        return respond::refuse(session, ctx, refusal, By::Engine).await.map(|()| true);
+    }
+    let decided = match decide(session.req_header(), ctx).await {
+        Ok(decided) => decided?,
+        Err(refusal) => return respond::refuse(session, ctx, refusal, By::Engine).await.map(|()| true),
+    };
+    let verdict = match decided {
+        Decided::Do(verdict) => verdict,
+        Decided::Reply(reply) => return by_filter(session, ctx, *reply).await.map(|()| true),
+    };
+    let route = ctx.route.clone().expect("a verdict is about a route");
+    if let (Action::Forward(forward), Verdict::Forward(onward)) = (&route.action, &verdict)
+        && !route.is_buffered()
+    {
+        if body::announced(session).is_some_and(|length| length > route.limits.body) {
+            return respond::refuse(session, ctx, Reason::BodyTooLarge.into(), By::Engine).await.map(|()| true);
+        }
+        let Some(picked) = forward.pool.pick(onward.key) else {
+            return respond::refuse(session, ctx, Reason::NoHealthyPeer.into(), By::Engine).await.map(|()| true);
+        };
+        ctx.asked = Some(super::ctx::Asked { picked, since: Instant::now(), answered: None });
+        let Verdict::Forward(onward) = verdict else { unreachable!("it was one a line ago") };
+        ctx.onward = onward;
+        return Ok(false);
+    }
+    match act(session, ctx, &route, verdict).await {
+        Ok(answer) => respond::send(session, ctx, answer, By::Engine).await?,
+        Err(refusal) => respond::refuse(session, ctx, refusal, By::Engine).await?,
+    }
+    Ok(true)
+}
+
+/// Find, the slots before the caller, the caller, judge, the route's filters. Reads the head alone.
+async fn decide(head: &RequestHeader, ctx: &mut Ctx) -> Result<Result<Decided>, Refusal> {
+    let table = ctx.table.clone();
+    let seen = front_door::head_of(head);
+    let found = decide::find(&table, &seen)?;
+    let route = found.route.clone();
+    enter(ctx, &route);
+    let chain = &route.chain;
+    let mut depth = ctx.depth;
+    let flow = chain.request(0..route.slots, head, &mut ctx.facts, &mut ctx.states, &mut depth).await;
+    ctx.depth = depth;
+    match flow {
+        Ok(Flow::Continue) => {}
+        Ok(Flow::Reply(reply)) => return Ok(Ok(Decided::Reply(reply))),
+        Err(e) => return Ok(Err(e)),
+    }
+    if found.preflight {
+        // A `cors` slot answers every preflight; without it the method that was asked is not this one.
+        return Err(Reason::MethodNotAllowed.into());
+    }
+    ctx.caller = caller(&route, head, ctx).await;
+    if let Caller::Known { identity, .. } = &ctx.caller {
+        ctx.facts.claims = Some(identity.claims.clone());
+    }
+    let verdict = match decide::judge(&found, &seen, &Facts { caller: &ctx.caller }) {
+        Verdict::Refuse(refusal) => return Err(refusal),
+        verdict => verdict,
+    };
+    note_params(ctx, &found);
+    let flow = chain.request(route.slots..chain.len(), head, &mut ctx.facts, &mut ctx.states, &mut depth).await;
+    ctx.depth = depth;
+    Ok(match flow {
+        Ok(Flow::Continue) => Ok(Decided::Do(verdict)),
+        Ok(Flow::Reply(reply)) => Ok(Decided::Reply(reply)),
+        Err(e) => Err(e),
+    })
+}
+
+/// From here on the route's names, limits and filters hold.
+fn enter(ctx: &mut Ctx, route: &Arc<Route>) {
+    ctx.facts.route = route.name.clone();
+    ctx.states = route.chain.states();
+    ctx.deadline = route.limits.time.map(|time| ctx.facts.started + time);
+    // The answer is due at the deadline; what is still open a second later is ended without one.
+    guard::end_at(ctx.deadline.map(|at| at + guard::GRACE));
+    ctx.route = Some(route.clone());
+}
+
+async fn caller(route: &Route, head: &RequestHeader, ctx: &Ctx) -> Caller {
+    let Some(token) = &route.token else { return Caller::Missing };
+    match token.identify_now(&head.headers, ctx.now) {
+        Some(caller) => caller,
+        None => token.identify(&head.headers, ctx.now).await,
+    }
+}
+
+/// Parameters by name are only for templates of JSON; the others took them by place.
+fn note_params(ctx: &mut Ctx, found: &Match<'_, '_>) {
+    let route = found.route;
+    if route.is_buffered() || !matches!(route.action, Action::Forward(_) | Action::Files(_) | Action::Redirect(_)) {
+        let named = route.params.iter().zip(&found.values).filter(|(name, _)| !name.is_empty());
+        ctx.params = named.map(|(name, value)| (name.to_string(), decoded(value).into_owned())).collect();
+        ctx.values = found.values.iter().map(|v| Box::from(*v)).collect();
+    }
+}
+
+/// A filter's answer: a refusal looks as the route says, anything else as the filter made it.
+async fn by_filter(session: &mut Session, ctx: &mut Ctx, reply: Reply) -> Result<()> {
+    let refuses = !reply.reason.is_empty();
+    let Some(body) = reply.body.or_else(|| (!refuses).then(Bytes::new)) else {
+        let mut refusal = Refusal::by_filter(reply.status, reply.reason);
+        refusal.headers.extend(reply.headers);
+        return respond::refuse(session, ctx, refusal, By::Filter).await;
+    };
+    let mut answer = Answer::new(reply.status);
+    answer.headers.extend(reply.headers);
+    if refuses {
+        ctx.reason = Some(reply.reason);
+        ctx.gateway.metrics().rejected(reply.reason);
+        answer.headers.insert("x-hilum-reason", HeaderValue::from_static(reply.reason));
+    }
+    answer.content = crate::actions::Content::Bytes(body);
+    respond::send(session, ctx, answer, By::Filter).await
+}
+
+/// Everything that Hilum answers itself.
+async fn act(session: &mut Session, ctx: &mut Ctx, route: &Route, verdict: Verdict) -> Result<Answer, Refusal> {
+    match (&route.action, verdict) {
+        (_, Verdict::Refuse(refusal)) => Err(refusal),
+        (_, Verdict::Redirect { status, to }) => {
+            let mut answer = Answer::new(status);
+            answer.headers.insert(header::LOCATION, to);
+            Ok(answer)
+        }
+        (Action::Files(_), Verdict::Files(rest)) => files(session.req_header(), ctx, rest).await,
+        (Action::Forward(forward), Verdict::Forward(onward)) => buffered(session, ctx, route, forward, onward).await,
+        (Action::Respond(respond), _) => {
+            let scope = scope(session.req_header(), ctx);
+            Ok(respond.answer(&Arc::new(scope))?)
+        }
+        (Action::Health(health), _) => {
+            let scope = scope(session.req_header(), ctx);
+            shape(route, health.answer(), scope)
+        }
+        (Action::Session(action), _) => {
+            let (answer, scope) = session_answer(session, ctx, route, action).await?;
+            shape(route, answer, scope)
+        }
+        (action, verdict) => unreachable!("judge gives {} no {verdict:?}", action.name()),
+    }
+}
+
+async fn files(head: &RequestHeader, ctx: &Ctx, rest: String) -> Result<Answer, Refusal> {
+    let route = ctx.route.clone().expect("files are a route's");
+    let (method, headers) = (head.method.clone(), head.headers.clone());
+    let answer = tokio::task::spawn_blocking(move || match &route.action {
+        Action::Files(files) => files.answer(&rest, &method, &headers),
+        _ => Err(Reason::Internal.into()),
+    });
+    answer.await.unwrap_or_else(|_| Err(Reason::Internal.into()))
+}
+
+/// Read whole, asked whole, shaped whole: a bad body is refused before a peer is chosen, a bad answer becomes our own 502.
+async fn buffered(session: &mut Session, ctx: &mut Ctx, route: &Route, forward: &Forward, onward: Onward) -> Result<Answer, Refusal> {
+    let sent = body::read(session, ctx, route.limits.body).await?;
+    let client = session.req_header();
+    let mut head = forward::own_head(client);
+    aim(&mut head, forward, &onward)?;
+    forward::to_service(ctx, client, &mut head, forward.passes_cookies).map_err(|_| Reason::Internal)?;
+    set_headers(&mut head, &onward)?;
+    if head.method == Method::HEAD {
+        head.set_method(Method::GET);
+    }
+    let scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(client, ctx) };
+    let question = Call { head, body: sent, reply_limit: route.limits.reply };
+    let answer = call(&forward.pool, onward.key, &question, ctx.call_deadline()).await.map_err(Reason::from)?;
+    ctx.called = Some(answer.peer);
+    let mut headers = answer.headers;
+    for name in [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::ACCEPT_RANGES] {
+        headers.remove(name);
+    }
+    forward::clean(&ctx.table, &mut headers);
+    let answer = Answer { status: answer.status, headers, content: crate::actions::Content::Bytes(answer.body) };
+    shape(route, answer, scope)
+}
+
+/// Path, query and method of a forward.
+pub(super) fn aim(head: &mut RequestHeader, forward: &Forward, onward: &Onward) -> Result<(), Reason> {
+    if let Some(target) = &onward.target {
+        head.set_uri(target.parse().map_err(|_| Reason::PathRejected)?);
+    }
+    if let Some(method) = &forward.method {
+        head.set_method(method.clone());
+    }
+    Ok(())
+}
+
+/// The headers that a forward adds. Last, so that they are what the file says.
+pub(super) fn set_headers(head: &mut RequestHeader, onward: &Onward) -> Result<(), Reason> {
+    for (name, value) in &onward.headers {
+        head.insert_header(name.clone(), value.clone()).map_err(|_| Reason::Internal)?;
+    }
+    Ok(())
+}
+
+async fn session_answer(session: &mut Session, ctx: &mut Ctx, route: &Route, action: &SessionAction) -> Result<(Answer, Scope), Refusal> {
+    match action {
+        SessionAction::Show(_) => {
+            let answer = show(&ctx.caller)?;
+            Ok((answer, scope(session.req_header(), ctx)))
+        }
+        SessionAction::Logout(token) => {
+            let scope = scope(session.req_header(), ctx);
+            Ok((logout(token, &session.req_header().headers, ctx.facts.secure, ctx.now).await?, scope))
+        }
+        SessionAction::Login(login) => {
+            let sent = body::read(session, ctx, route.limits.body.min(LOGIN_BODY)).await?;
+            let client = session.req_header();
+            let mut head = forward::own_head(client);
+            forward::to_service(ctx, client, &mut head, false).map_err(|_| Reason::Internal)?;
+            let values: Vec<&str> = ctx.values.iter().map(|v| &**v).collect();
+            let request_body = Some(Body::new(sent.clone()));
+            let attempt = Attempt {
+                head,
+                client_headers: &client.headers,
+                body: sent,
+                filling: Filling { params: &values, query: client.uri.query(), claims: None },
+                scope: scope(client, ctx),
+                secure: ctx.facts.secure,
+                reply_limit: route.limits.reply,
+                deadline: ctx.call_deadline(),
+            };
+            let (answer, identity) = login.answer(attempt).await?;
+            let claims = Some(identity.values.clone());
+            let scope = Scope { request_body, claims, ..scope(client, ctx) };
+            Ok((answer, scope))
+        }
+    }
+}
+
+fn shape(route: &Route, answer: Answer, scope: Scope) -> Result<Answer, Refusal> {
+    match &route.reply {
+        Some(reply) => Ok(reply.shape(answer, scope)?),
+        None => Ok(answer),
+    }
+}
+
+fn scope(head: &RequestHeader, ctx: &Ctx) -> Scope {
+    Scope {
+        params: ctx.params.clone(),
+        query: head.uri.query().map(Into::into),
+        claims: match &ctx.caller {
+            Caller::Known { identity, .. } => Some(identity.values.clone()),
+            _ => None,
+        },
+        ..Scope::default()
+    }
+}

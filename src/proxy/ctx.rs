@@ -1,0 +1,176 @@
+//! What one exchange carries from hook to hook, and what is told of it when it is over.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use hilum_filters::api::{Depth, Facts, Outcome, RequestId, States};
+use http::{Method, StatusCode};
+use pingora_http::RequestHeader;
+
+use super::Gateway;
+use super::guard::app::Counted;
+use crate::actions::forward::Onward;
+use crate::identity::{Caller, Now};
+use crate::refusal::Reason;
+use crate::services::{Fault, Outcome as PeerOutcome, Picked};
+use crate::table::{Route, Table};
+use crate::telemetry::{Line, Millis, Time, TraceParent};
+
+/// One exchange.
+pub struct Ctx {
+    pub(super) gateway: Gateway,
+    /// Taken once; a request never sees half of two files.
+    pub(super) table: Arc<Table>,
+    pub(super) route: Option<Arc<Route>>,
+    pub(super) facts: Facts,
+    /// The other end of the connection: the client, or a proxy in front of it.
+    pub(super) peer: IpAddr,
+    pub(super) peer_is_trusted: bool,
+    pub(super) now: Now,
+    pub(super) states: States,
+    pub(super) depth: Depth,
+    pub(super) caller: Caller,
+    pub(super) trace: Option<TraceParent>,
+    pub(super) deadline: Option<Instant>,
+    /// The templates of a streamed forward, filled in.
+    pub(super) onward: Onward,
+    pub(super) asked: Option<Asked>,
+    /// The peer of a request of our own.
+    pub(super) called: Option<std::net::SocketAddr>,
+    /// The path's parameters: as they stand in the path, and named and decoded.
+    pub(super) values: Vec<Box<str>>,
+    pub(super) params: Vec<(String, String)>,
+    /// Why Hilum answers itself.
+    pub(super) reason: Option<&'static str>,
+    /// Bytes of the request's body that went on.
+    pub(super) received: u64,
+    method: Method,
+    status: u16,
+    sent: u64,
+    told: bool,
+    _in_flight: Counted,
+}
+
+/// The peer that a streamed forward asks.
+pub(super) struct Asked {
+    pub(super) picked: Picked,
+    pub(super) since: Instant,
+    pub(super) answered: Option<(StatusCode, Duration)>,
+}
+
+impl Ctx {
+    pub(super) fn new(gateway: &Gateway) -> Self {
+        let table = gateway.table();
+        Ctx {
+            facts: Facts {
+                request_id: RequestId::random(),
+                client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                secure: false,
+                route: Arc::default(),
+                claims: None,
+                started: Instant::now(),
+            },
+            peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            peer_is_trusted: false,
+            now: Now::read(),
+            states: States::default(),
+            depth: Depth::default(),
+            caller: Caller::Missing,
+            route: None,
+            trace: None,
+            deadline: None,
+            onward: Onward::default(),
+            asked: None,
+            called: None,
+            values: Vec::new(),
+            params: Vec::new(),
+            reason: None,
+            received: 0,
+            method: Method::GET,
+            status: 0,
+            sent: 0,
+            told: false,
+            _in_flight: Counted::new(&gateway.metrics().in_flight),
+            table,
+            gateway: gateway.clone(),
+        }
+    }
+
+    /// What is left of the request's time; `None`: there is no end.
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.deadline.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.left() == Some(Duration::ZERO)
+    }
+
+    /// When a call of our own must be over, streams included.
+    pub(super) fn call_deadline(&self) -> tokio::time::Instant {
+        self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(30)).into()
+    }
+
+    pub(super) fn remember(&mut self, head: &RequestHeader) {
+        self.method = head.method.clone();
+    }
+
+    /// The exchange is over: peer, route, filters and the access log are told, once.
+    pub(super) fn tell(&mut self, head: Option<&RequestHeader>, status: u16, sent: u64, fault: Option<Fault>) {
+        self.told = true;
+        (self.status, self.sent) = (status, sent);
+        let took = self.facts.started.elapsed();
+        self.tell_peer(fault);
+        let metrics = self.gateway.metrics().clone();
+        let of_route = self.route.as_ref().map_or(metrics.unmatched(), |route| &route.metrics);
+        of_route.observe(&self.method, status, took);
+        let peer = self.asked.as_ref().map(|asked| asked.picked.peer.address()).or(self.called);
+        let route = self.route.clone();
+        let service = route.as_ref().and_then(|route| match &route.action {
+            crate::actions::Action::Forward(forward) => peer.and(Some(&**forward.pool.name())),
+            _ => None,
+        });
+        if let (Some(route), Some(head)) = (&route, head) {
+            let outcome = Outcome { status, reason: self.reason, service, peer, bytes_sent: sent, took };
+            route.chain.log(self.depth, head, &mut self.facts, &mut self.states, &outcome);
+        }
+        self.gateway.0.access_log.write(&Line {
+            time: Time(SystemTime::now()),
+            request_id: self.facts.request_id.as_str(),
+            client: Some(self.facts.client),
+            method: self.method.as_str(),
+            route: route.as_ref().map(|r| &*r.name),
+            path: route.as_ref().map(|r| r.path.as_str()),
+            status,
+            reason: self.reason,
+            service,
+            peer,
+            bytes: sent,
+            ms: Millis(took),
+        });
+    }
+
+    fn tell_peer(&self, fault: Option<Fault>) {
+        let Some((asked, route)) = self.asked.as_ref().zip(self.route.as_ref()) else { return };
+        let crate::actions::Action::Forward(forward) = &route.action else { return };
+        let (outcome, took) = match (asked.answered, fault) {
+            (_, Some(fault)) => (PeerOutcome::Failed(fault), asked.since.elapsed()),
+            (Some((status, took)), None) => (PeerOutcome::Answered(status), took),
+            (None, None) => (PeerOutcome::Abandoned, asked.since.elapsed()),
+        };
+        forward.pool.observe(&asked.picked.peer, outcome, took);
+    }
+}
+
+/// Ended at its deadline or by a panic, so that Pingora's last hook did not run: no exchange is without a line.
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        if !self.told {
+            let reason = if std::thread::panicking() { Reason::Internal } else { Reason::Deadline };
+            self.reason.get_or_insert(reason.name());
+            self.gateway.metrics().rejected(reason.name());
+            let fault = self.asked.as_ref().and(Some(Fault::Deadline));
+            self.tell(None, 0, 0, fault);
+        }
+    }
+}

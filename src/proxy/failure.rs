@@ -1,0 +1,60 @@
+//! Pingora's errors as reasons of ours.
+
+use pingora_error::{Error, ErrorSource, ErrorType};
+
+use super::Ctx;
+use crate::refusal::Reason;
+use crate::services::Fault;
+
+/// What an exchange failed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// There is nobody to answer to.
+    ClientGone,
+    Client(Reason),
+    Service(Fault),
+    /// A defect of ours.
+    Own,
+}
+
+impl Failure {
+    pub(super) fn of(error: &Error, ctx: &Ctx) -> Failure {
+        if let ErrorType::Custom(name) = error.etype()
+            && let Some(reason) = Reason::all().find(|r| r.name() == *name)
+        {
+            return Failure::Client(reason);
+        }
+        match (error.esource(), error.etype()) {
+            (_, ErrorType::ConnectTimedout | ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError | ErrorType::ConnectProxyFailure | ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout | ErrorType::InvalidCert | ErrorType::HandshakeError)
+            | (ErrorSource::Upstream, _) => Failure::Service(match Fault::of(error) {
+                Fault::Timeout if ctx.is_late() => Fault::Deadline,
+                fault => fault,
+            }),
+            (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::Client(Reason::ClientTooSlow),
+            (ErrorSource::Downstream, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout) => Failure::ClientGone,
+            (ErrorSource::Downstream, _) => Failure::Client(Reason::Malformed),
+            _ => Failure::Own,
+        }
+    }
+
+    pub(super) fn reason(self) -> Option<Reason> {
+        match self {
+            Failure::ClientGone => None,
+            Failure::Client(reason) => Some(reason),
+            Failure::Own => Some(Reason::Internal),
+            Failure::Service(fault) => Some(fault.into()),
+        }
+    }
+
+    pub(super) fn fault(self) -> Option<Fault> {
+        match self {
+            Failure::Service(fault) => Some(fault),
+            _ => None,
+        }
+    }
+}
+
+/// An error that says which reason it is.
+pub(super) fn error(reason: Reason) -> Box<Error> {
+    Error::explain(ErrorType::Custom(reason.name()), reason.message())
+}

@@ -1,0 +1,192 @@
+//! Headers on the way to a service and back: whose they are, and which never pass.
+
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora_error::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::Ctx;
+use super::front_door::host_of;
+use crate::identity::Caller;
+use crate::table::Table;
+
+/// Speak for a client where a program trusts them; Hilum alone writes those that it has something to say for.
+const STRIPPED: [&str; 14] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-uri",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "proxy",
+    "proxy-authorization",
+];
+const STRIPPED_PREFIXES: [&str; 4] = ["x-original-", "x-rewrite-", "x-http-method", "x-middleware-"];
+/// Belong to one connection (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+];
+
+/// What a service gets of the client's headers, and what Hilum says beside them.
+///
+/// Called for each try on a fresh copy of the client's head. Identity is written here and nowhere else: what is written on the
+/// client's head before can be taken away again by the client's own `Connection` header.
+pub(super) fn to_service(ctx: &Ctx, client: &RequestHeader, head: &mut RequestHeader, passes_cookies: bool) -> Result<()> {
+    strip(&ctx.table, head, passes_cookies);
+    if let Caller::Known { identity, .. } = &ctx.caller {
+        for (name, value) in &identity.headers {
+            head.insert_header(name.clone(), value.clone())?;
+        }
+        head.insert_header(header::AUTHORIZATION, identity.authorization.clone())?;
+    }
+    forwarded(ctx, client, head)?;
+    head.insert_header(HeaderName::from_static("x-request-id"), ctx.facts.request_id.header_value())?;
+    if let Some(trace) = &ctx.trace {
+        head.insert_header(HeaderName::from_static("traceparent"), trace.value().clone())?;
+    }
+    Ok(())
+}
+
+fn strip(table: &Table, head: &mut RequestHeader, passes_cookies: bool) {
+    // Collected first, since names can't be removed while they are walked; mostly there are none, and nothing is allocated.
+    let doomed: smallvec::SmallVec<[HeaderName; 8]> = head.headers.keys().filter(|name| is_stripped(table, name)).cloned().collect();
+    for name in doomed {
+        head.remove_header(&name);
+    }
+    head.remove_header(&header::AUTHORIZATION);
+    if !passes_cookies {
+        head.remove_header(&header::COOKIE);
+    }
+}
+
+fn is_stripped(table: &Table, name: &HeaderName) -> bool {
+    let text = name.as_str();
+    // CGI, WSGI and others read `X_User_ID` and `X-User-ID` as one name, and `.` is no better.
+    if text.contains(['_', '.']) {
+        return true;
+    }
+    match text.as_bytes().first() {
+        Some(b'x' | b'f' | b't' | b'c' | b'p') if STRIPPED.contains(&text) || STRIPPED_PREFIXES.iter().any(|p| text.starts_with(p)) => true,
+        _ => table.identity_headers.contains(name),
+    }
+}
+
+/// `X-Forwarded-*`: what the connection was. Appended to only behind a trusted proxy.
+fn forwarded(ctx: &Ctx, client: &RequestHeader, head: &mut RequestHeader) -> Result<()> {
+    let mut text = String::with_capacity(64);
+    if ctx.peer_is_trusted {
+        for line in client.headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()) {
+            let _ = write!(text, "{line}, ");
+        }
+    }
+    let _ = write!(text, "{}", ctx.peer);
+    head.insert_header(HeaderName::from_static("x-forwarded-for"), text)?;
+    let proto = HeaderValue::from_static(if ctx.facts.secure { "https" } else { "http" });
+    head.insert_header(HeaderName::from_static("x-forwarded-proto"), proto)?;
+    let named = client.headers.get("x-forwarded-host").filter(|_| ctx.peer_is_trusted).or_else(|| client.headers.get(header::HOST));
+    match named {
+        Some(host) => head.insert_header(HeaderName::from_static("x-forwarded-host"), host.clone()),
+        None => head.insert_header(HeaderName::from_static("x-forwarded-host"), host_of(client)),
+    }
+}
+
+/// The client's head as a request of our own: without what belongs to its connection, its body and its cache.
+pub(super) fn own_head(client: &RequestHeader) -> RequestHeader {
+    let mut head = client.clone();
+    for name in nominated(&client.headers).chain(HOP_BY_HOP) {
+        head.remove_header(&name);
+    }
+    for name in [
+        header::CONTENT_LENGTH,
+        header::EXPECT,
+        header::RANGE,
+        header::IF_RANGE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::ACCEPT_ENCODING,
+    ] {
+        head.remove_header(&name);
+    }
+    // What is read here must be readable.
+    let identity = head.insert_header(header::ACCEPT_ENCODING, "identity");
+    debug_assert!(identity.is_ok(), "a static header");
+    head
+}
+
+/// The headers that `Connection` names.
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let lines = headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok())
+}
+
+/// A service's answer before anything else looks at it.
+pub(super) fn from_service(table: &Table, head: &mut ResponseHeader) {
+    // A 101 is about the connection: its `Upgrade` must pass, and Pingora writes `Connection` itself.
+    if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        // Framing is Pingora's: it needs these to read the body, and writes its own.
+        let framing = [header::TRANSFER_ENCODING, header::CONNECTION, header::CONTENT_LENGTH];
+        for name in doomed(&head.headers).into_iter().filter(|name| !framing.contains(name)) {
+            head.remove_header(&name);
+        }
+    }
+    if let Some(kept) = foreign_cookies(table, &head.headers) {
+        head.remove_header(&header::SET_COOKIE);
+        for value in kept {
+            // Only a name can be refused, and this one is static.
+            let _ = head.append_header(header::SET_COOKIE, value);
+        }
+    }
+}
+
+/// The same for an answer that was read whole.
+pub(super) fn clean(table: &Table, headers: &mut HeaderMap) {
+    for name in doomed(headers) {
+        headers.remove(name);
+    }
+    if let Some(kept) = foreign_cookies(table, headers) {
+        headers.remove(header::SET_COOKIE);
+        headers.extend(kept.into_iter().map(|value| (header::SET_COOKIE, value)));
+    }
+}
+
+/// What belongs to the service's connection, and what only Hilum may say.
+fn doomed(headers: &HeaderMap) -> smallvec::SmallVec<[HeaderName; 8]> {
+    let ours = HeaderName::from_static("x-hilum-reason");
+    nominated(headers).chain(HOP_BY_HOP).chain([ours]).filter(|name| headers.contains_key(name)).collect()
+}
+
+/// The cookies that are not ours, when one is: a service that set ours would sign somebody in behind our back.
+fn foreign_cookies(table: &Table, headers: &HeaderMap) -> Option<Vec<HeaderValue>> {
+    let is_ours = |value: &&HeaderValue| {
+        let name = value.as_bytes().split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
+        table.own_cookies.iter().any(|own| own.as_bytes() == name)
+    };
+    let all = headers.get_all(header::SET_COOKIE);
+    all.iter().find(is_ours)?;
+    Some(all.iter().filter(|value| !is_ours(value)).cloned().collect())
+}
+
+/// What every answer says, a service's or our own.
+pub(super) fn to_client(ctx: &Ctx, head: &mut ResponseHeader) -> Result<()> {
+    head.insert_header(HeaderName::from_static("x-request-id"), ctx.facts.request_id.header_value())?;
+    if let Some(trace) = &ctx.trace {
+        head.insert_header(HeaderName::from_static("traceparent"), trace.value().clone())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! What comes in is made unambiguous before anything looks at it: one form of target, host, path and client address.
+
+use std::net::IpAddr;
+
+use hilum_filters::api::RequestId;
+use http::{HeaderMap, HeaderValue, Version, header};
+use pingora_http::RequestHeader;
+
+use super::{Ctx, Gateway};
+use crate::refusal::{Reason, Refusal};
+use crate::router::{Head, host, path};
+use crate::telemetry::TraceParent;
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Brings the head to its one form; afterwards `uri.path()` is what is matched and what is sent.
+///
+/// # Errors
+/// A target, path or host that two programs could read differently.
+pub(super) fn admit(head: &mut RequestHeader) -> Result<(), Reason> {
+    let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Reason::PathRejected)?;
+    let target = origin_form(raw, head)?;
+    check_host(head)?;
+    let (raw_path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    if query.is_some_and(|q| q.bytes().any(|b| !b.is_ascii_graphic() || b == b'#')) {
+        return Err(Reason::PathRejected);
+    }
+    let canonical = path::canonical(raw_path).map_err(|_| Reason::PathRejected)?;
+    // Nothing to rewrite in nearly every request.
+    if target.len() == raw.len() && *canonical == *raw_path {
+        return Ok(());
+    }
+    let rewritten = match query {
+        Some(query) => format!("{canonical}?{query}"),
+        None => canonical.into_owned(),
+    };
+    head.set_uri(rewritten.parse().map_err(|_| Reason::PathRejected)?);
+    Ok(())
+}
+
+/// Origin form, and absolute form with our own authority, which says the same (RFC 9112, 3.2). Nothing else names a resource here.
+fn origin_form<'r>(raw: &'r str, head: &RequestHeader) -> Result<&'r str, Reason> {
+    if raw.starts_with('/') {
+        return Ok(raw);
+    }
+    let rest = raw.strip_prefix("http://").or_else(|| raw.strip_prefix("https://")).ok_or(Reason::PathRejected)?;
+    let (authority, target) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    let ours = head.headers.get(header::HOST).is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()));
+    if ours { Ok(target) } else { Err(Reason::HostRejected) }
+}
+
+/// Exactly one, well formed (RFC 9112, 3.2); HTTP/2 has it in `:authority`, HTTP/1.0 may lack it.
+fn check_host(head: &RequestHeader) -> Result<(), Reason> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => match host.to_str() {
+            Ok(text) if host::is_authority(text) => Ok(()),
+            _ => Err(Reason::HostRejected),
+        },
+        (None, _) if head.version == Version::HTTP_2 && head.uri.authority().is_some_and(|a| host::is_authority(a.as_str())) => Ok(()),
+        (None, _) if head.version == Version::HTTP_10 => Ok(()),
+        _ => Err(Reason::HostRejected),
+    }
+}
+
+/// The head as the router sees it.
+pub(super) fn head_of(head: &RequestHeader) -> Head<'_> {
+    Head { method: &head.method, host: host_of(head), path: head.uri.path(), query: head.uri.query(), headers: &head.headers }
+}
+
+/// The authority that was asked.
+pub(super) fn host_of(head: &RequestHeader) -> &str {
+    let named = head.headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    named.or_else(|| head.uri.authority().map(http::uri::Authority::as_str)).unwrap_or("")
+}
+
+/// Who is asking, over what, and under which id.
+pub(super) fn note_client(ctx: &mut Ctx, head: &RequestHeader, peer: Option<IpAddr>, tls: bool) {
+    ctx.remember(head);
+    let peer = peer.unwrap_or(ctx.facts.client).to_canonical();
+    ctx.facts.client = peer;
+    ctx.facts.secure = tls;
+    ctx.peer = peer;
+    ctx.peer_is_trusted = ctx.gateway.trusts(peer);
+    if ctx.peer_is_trusted {
+        ctx.facts.client = client_behind(&ctx.gateway, peer, &head.headers);
+        ctx.facts.secure |= last(&head.headers, "x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+    }
+    if let Some(id) = head.headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).and_then(RequestId::new) {
+        ctx.facts.request_id = id;
+    }
+    ctx.trace = Some(TraceParent::accept_or_make(head.headers.get("traceparent")));
+}
+
+/// The last address that no trusted proxy added; what stands before it is the client's own word.
+fn client_behind(gateway: &Gateway, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let mut client = peer;
+    let lines: Vec<&HeaderValue> = headers.get_all("x-forwarded-for").iter().collect();
+    for entry in lines.iter().rev().flat_map(|line| line.to_str().unwrap_or("").rsplit(',')) {
+        match entry.trim().parse::<IpAddr>() {
+            Ok(address) => client = address.to_canonical(),
+            Err(_) => break,
+        }
+        if !gateway.trusts(client) {
+            break;
+        }
+    }
+    client
+}
+
+fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim)
+}
+
+/// A nomination that would take a header away that the exchange depends on (RFC 9110, 7.6.1). Pingora sees `Host` only after a
+/// connection to a service was taken.
+pub(super) fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut nominated = headers.get_all(header::CONNECTION).iter().flat_map(|line| line.to_str().unwrap_or("").split(','));
+    match nominated.any(|name| ["host", "content-length", "transfer-encoding"].iter().any(|n| name.trim().eq_ignore_ascii_case(n))) {
+        true => Err(Reason::Malformed.into()),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(target: &str, host: Option<&str>, expected: Result<&str, Reason>) {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        head.set_raw_path(target.as_bytes()).unwrap();
+        if let Some(host) = host {
+            head.insert_header("host", host).unwrap();
+        }
+        let got = admit(&mut head).map(|()| String::from_utf8(head.raw_path().to_vec()).unwrap());
+        assert_eq!(got.as_deref().map_err(|r| *r), expected, "{target} {host:?}");
+    }
+
+    #[test]
+    fn what_is_matched_is_what_is_sent() {
+        check("/a?x=1", Some("h"), Ok("/a?x=1"));
+        check("/%61%2d?x=%61", Some("h"), Ok("/a-?x=%61"));
+        check("http://h/a?b", Some("h"), Ok("/a?b"));
+        check("https://H:80", Some("h:80"), Ok("/"));
+        check("/caf%c3%a9", Some("h"), Ok("/caf%C3%A9"));
+    }
+
+    #[test]
+    fn a_target_that_names_another_thing_is_refused() {
+        check("foo:bar/admin", Some("h"), Err(Reason::PathRejected));
+        check("admin", Some("h"), Err(Reason::PathRejected));
+        check("*", Some("h"), Err(Reason::PathRejected));
+        check("ftp://h/a", Some("h"), Err(Reason::PathRejected));
+        check("http://other/a", Some("h"), Err(Reason::HostRejected));
+        check("/a/../b", Some("h"), Err(Reason::PathRejected));
+        check("//h/a", Some("h"), Err(Reason::PathRejected));
+        // Pingora cuts a fragment before it builds the head.
+        check("/a?b#c", Some("h"), Ok("/a?b"));
+        check("/a", None, Err(Reason::HostRejected));
+        check("/a", Some("a/b"), Err(Reason::HostRejected));
+        check("/a", Some("u@h"), Err(Reason::HostRejected));
+        check("/a", Some(""), Err(Reason::HostRejected));
+    }
+}

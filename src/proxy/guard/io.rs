@@ -1,0 +1,184 @@
+//! A client's connection that knows whether it is idle, in a head, or busy, and for how long it may be.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::{SslDigest, TlsRef};
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::{Connection, Deadlines, Phase, is_past};
+
+/// The stream with its deadlines. Reading keeps time; the rest goes through unchanged.
+#[derive(Debug)]
+pub(super) struct GuardIo {
+    io: Stream,
+    connection: Arc<Connection>,
+    deadlines: Deadlines,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// When the current phase ends, and which one that was computed for.
+    want: Option<(Phase, Instant)>,
+}
+
+impl GuardIo {
+    pub(super) fn new(io: Stream, connection: Arc<Connection>, deadlines: Deadlines) -> Self {
+        GuardIo { io, connection, deadlines, timer: None, want: None }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    fn count(&self, written: &Poll<std::io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.connection.sent.fetch_add(*bytes as u64, Relaxed);
+        }
+    }
+
+    fn until(&mut self, phase: Phase, span: Duration) -> Instant {
+        match self.want {
+            Some((p, at)) if p == phase => at,
+            _ => {
+                let at = Instant::now() + span;
+                self.want = Some((phase, at));
+                at
+            }
+        }
+    }
+}
+
+impl AsyncRead for GuardIo {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.io).poll_read(context, buffer);
+        match &read {
+            Poll::Ready(_) => {
+                let came = buffer.filled().len() - before;
+                this.connection.received.fetch_add(came as u64, Relaxed);
+                if came > 0 && this.connection.is(Phase::Idle) {
+                    this.connection.enter(Phase::Header);
+                    this.want = Some((Phase::Header, Instant::now() + this.deadlines.header));
+                }
+            }
+            Poll::Pending if this.connection.is(Phase::Busy) => this.want = None,
+            Poll::Pending => {
+                let want = match this.connection.is(Phase::Idle) {
+                    true => this.until(Phase::Idle, this.deadlines.idle),
+                    false => this.until(Phase::Header, this.deadlines.header),
+                };
+                if is_past(&mut this.timer, want, context) {
+                    // The request's layer sees the flag in this same wake-up and drops everything. An error from here would make
+                    // Pingora log a line for every client of that kind.
+                    this.connection.timed_out.store(true, Relaxed);
+                }
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for GuardIo {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.count(&written);
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[std::io::IoSlice<'_>]) -> Poll<std::io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(context, slices);
+        this.count(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[async_trait]
+impl Shutdown for GuardIo {
+    async fn shutdown(&mut self) {
+        self.io.shutdown().await;
+    }
+}
+
+impl UniqueID for GuardIo {
+    fn id(&self) -> UniqueIDType {
+        self.io.id()
+    }
+}
+
+// Each of these has a silent default in its trait, so each is handed on by hand.
+impl Ssl for GuardIo {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.io.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.io.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.io.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for GuardIo {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.io.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.io.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.io.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for GuardIo {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.io.get_proxy_digest()
+    }
+
+    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
+        self.io.set_proxy_digest(digest);
+    }
+}
+
+impl GetSocketDigest for GuardIo {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.io.get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.io.set_socket_digest(digest);
+    }
+}
+
+#[async_trait]
+impl Peek for GuardIo {
+    async fn try_peek(&mut self, buffer: &mut [u8]) -> std::io::Result<bool> {
+        self.io.try_peek(buffer).await
+    }
+}

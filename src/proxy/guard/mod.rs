@@ -1,0 +1,127 @@
+//! The two layers around Pingora's proxy that keep time: one per connection, one per request.
+//!
+//! Pingora applies its timeouts to single reads, so a client that sends one byte at a time holds a connection for ever, and it
+//! has no deadline over a whole exchange. The connection's own IO ([`io::GuardIo`]) sees the first byte of a head and closes
+//! when the head is late or the connection idle; the request's layer ([`app::GuardedHttp`]) ends an exchange at its deadline.
+
+pub mod app;
+mod io;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// From the first byte of a head to its end.
+    pub header: Duration,
+    /// Without a request.
+    pub idle: Duration,
+}
+
+/// How much later than its deadline an exchange is ended for good: time enough to answer at the deadline itself.
+pub const GRACE: Duration = Duration::from_secs(1);
+
+/// Where a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// Nothing has come of the next request.
+    Idle = 0,
+    /// A head has begun.
+    Header = 1,
+    /// A request is being answered; other deadlines hold.
+    Busy = 2,
+}
+
+/// What the layers of one connection share.
+#[derive(Debug, Default)]
+struct Connection {
+    phase: AtomicU8,
+    timed_out: AtomicBool,
+    /// Bytes that have come in.
+    received: AtomicU64,
+    /// Bytes that have gone out.
+    sent: AtomicU64,
+    /// Outlives the request: a fresh timer for each would cost a system call each.
+    timer: Mutex<Option<Pin<Box<Sleep>>>>,
+}
+
+impl Connection {
+    fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Relaxed) == phase as u8
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+}
+
+/// What the layer of one request and its hooks share. All hooks of a request run inside the layer's future.
+#[derive(Debug)]
+pub struct Exchange {
+    begun: Instant,
+    /// Milliseconds after `begun`; `u64::MAX`: none.
+    deadline: AtomicU64,
+    /// A hook has run, so that the log line is the proxy's business.
+    seen: AtomicBool,
+    connection: Option<Arc<Connection>>,
+}
+
+tokio::task_local! {
+    static EXCHANGE: Arc<Exchange>;
+}
+
+impl Exchange {
+    fn new(connection: Option<Arc<Connection>>) -> Self {
+        Exchange { begun: Instant::now(), deadline: AtomicU64::new(u64::MAX), seen: AtomicBool::new(false), connection }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.deadline.load(Relaxed) {
+            u64::MAX => None,
+            ms => Some(self.begun + Duration::from_millis(ms)),
+        }
+    }
+}
+
+/// The head of this task's request is complete.
+pub fn head_is_complete() {
+    let _ = EXCHANGE.try_with(|exchange| {
+        exchange.seen.store(true, Relaxed);
+        if let Some(connection) = &exchange.connection {
+            connection.enter(Phase::Busy);
+        }
+    });
+}
+
+/// When this task's exchange is ended whatever it does; `None`: never.
+///
+/// It is the last resort: the client gets no answer. What can be answered is answered before.
+pub fn end_at(deadline: Option<Instant>) {
+    let _ = EXCHANGE.try_with(|exchange| {
+        let ms = deadline.map_or(u64::MAX, |at| u64::try_from(at.saturating_duration_since(exchange.begun).as_millis()).unwrap_or(u64::MAX));
+        exchange.deadline.store(ms, Relaxed);
+    });
+}
+
+/// Polls a timer that is moved only when it would fire too late, so that a connection needs one and re-arms it rarely.
+fn is_past(timer: &mut Option<Pin<Box<Sleep>>>, want: Instant, context: &mut std::task::Context<'_>) -> bool {
+    let want = tokio::time::Instant::from_std(want);
+    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(want)));
+    if timer.deadline() > want {
+        timer.as_mut().reset(want);
+    }
+    while timer.as_mut().poll(context).is_ready() {
+        if tokio::time::Instant::now() >= want {
+            return true;
+        }
+        timer.as_mut().reset(want);
+    }
+    false
+}

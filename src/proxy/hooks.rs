@@ -1,0 +1,221 @@
+//! Pingora's hooks. Each translates; none decides.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hilum_filters::api::{Chunk, Phase};
+use http::{StatusCode, header};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use super::failure::{self, Failure};
+use super::respond::{self, By, LINGER};
+use super::{Ctx, Gateway, act, forward, front_door, guard};
+use crate::actions::Action;
+use crate::refusal::{Reason, Refusal};
+
+/// How long a client may take between two pieces of its body, and to take a piece of ours (design §7).
+const STALL: Duration = Duration::from_secs(30);
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::new(self)
+    }
+
+    /// Pingora adds a compression module that is switched off: an allocation for nothing.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        guard::head_is_complete();
+        let downstream = session.as_downstream_mut();
+        // A client that closes after HTTP/1.0, or was told so, stays closed: only an open keep-alive may be renewed.
+        if downstream.get_keepalive().is_some() && ctx.gateway.is_draining() {
+            downstream.set_keepalive(None);
+        }
+        downstream.set_read_timeout(Some(STALL));
+        downstream.set_write_timeout(Some(STALL));
+        downstream.set_total_drain_timeout(Some(LINGER.0));
+        downstream.set_pipelining_enabled(true);
+        let peer = downstream.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
+        let tls = downstream.digest().is_some_and(|d| d.ssl_digest.is_some());
+        front_door::note_client(ctx, session.req_header(), peer, tls);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        act::request(session, ctx).await
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let left = ctx.left();
+        let streams = ctx.route.as_ref().is_some_and(|r| r.limits.time.is_none());
+        let asked = ctx.asked.as_mut().ok_or_else(|| failure::error(Reason::Internal))?;
+        let mut peer = asked.picked.peer.http_peer();
+        if let Some(left) = left {
+            let options = &mut peer.options;
+            for timeout in [&mut options.total_connection_timeout, &mut options.read_timeout, &mut options.write_timeout] {
+                *timeout = Some(timeout.map_or(left, |t| t.min(left)));
+            }
+        }
+        if streams {
+            // An event stream or a WebSocket may be quiet for as long as it likes, in both directions; only the head of the
+            // answer is due, and the exchange's own deadline sees to it.
+            let due = peer.options.read_timeout.take().unwrap_or(STALL);
+            guard::end_at(Some(Instant::now() + due + guard::GRACE));
+            if session.is_upgrade_req() {
+                session.as_downstream_mut().set_read_timeout(None);
+                peer.options.write_timeout = None;
+            }
+        }
+        Ok(Box::new(peer))
+    }
+
+    async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
+        let route = ctx.route.clone().ok_or_else(|| failure::error(Reason::Internal))?;
+        let Action::Forward(forward) = &route.action else { return Err(failure::error(Reason::Internal)) };
+        let client = session.req_header();
+        act::aim(head, forward, &ctx.onward).map_err(failure::error)?;
+        forward::to_service(ctx, client, head, forward.passes_cookies)?;
+        act::set_headers(head, &ctx.onward).map_err(failure::error)?;
+        route.chain.upstream_request(ctx.depth, client, &mut ctx.facts, &mut ctx.states, head)?;
+        if let Some(asked) = &ctx.asked {
+            head.insert_header(header::HOST, asked.picked.peer.authority().clone())?;
+        }
+        // A retry sends the body again from its first byte.
+        ctx.received = 0;
+        Ok(())
+    }
+
+    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
+        if session.was_upgraded() {
+            return Ok(());
+        }
+        // Pingora writes the final chunk twice when an empty piece ends an HTTP/2 request to an HTTP/1 peer (its issue 935).
+        if body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        ctx.received += body.as_ref().map_or(0, Bytes::len) as u64;
+        let Some(route) = ctx.route.clone() else { return Ok(()) };
+        if ctx.received > route.limits.body {
+            return Err(failure::error(Reason::BodyTooLarge));
+        }
+        if route.chain.takes_part(Phase::RequestBody) {
+            let mut chunk = Chunk { bytes: body, last: end };
+            route.chain.request_body(ctx.depth, session.req_header(), &mut ctx.facts, &mut ctx.states, &mut chunk)?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(&self, _: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        if let Some(asked) = &mut ctx.asked
+            && (!head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS)
+        {
+            asked.answered = Some((head.status, asked.since.elapsed()));
+            // The head has come in time; what follows has the request's own deadline, or none.
+            guard::end_at(ctx.deadline.map(|at| at + guard::GRACE));
+        }
+        forward::from_service(&ctx.table, head);
+        Ok(())
+    }
+
+    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        if head.status.is_informational() {
+            return Ok(());
+        }
+        forward::to_client(ctx, head)?;
+        // Again, since the drain may have begun while the service worked: a client must not come back to a closed connection.
+        if ctx.gateway.is_draining() {
+            session.set_keepalive(None);
+        }
+        let Some(route) = ctx.route.clone() else { return Ok(()) };
+        if route.chain.takes_part(Phase::ResponseBody) && head.headers.contains_key(header::CONTENT_LENGTH) {
+            // Its hooks may change the length.
+            head.remove_header(&header::CONTENT_LENGTH);
+            head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        }
+        route.chain.response(u8::MAX, session.req_header(), &mut ctx.facts, &mut ctx.states, head)
+    }
+
+    fn response_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
+        if session.was_upgraded() {
+            return Ok(None);
+        }
+        // A service that sends a byte now and then meets every single timeout.
+        if ctx.is_late() {
+            return Err(failure::error(Reason::Deadline));
+        }
+        if let Some(route) = ctx.route.clone()
+            && route.chain.takes_part(Phase::ResponseBody)
+        {
+            let mut chunk = Chunk { bytes: body, last: end };
+            route.chain.response_body(u8::MAX, session.req_header(), &mut ctx.facts, &mut ctx.states, &mut chunk)?;
+        }
+        Ok(None)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let failure = Failure::of(error, ctx);
+        let status = match failure.reason() {
+            Some(reason) => {
+                ctx.reason = Some(reason.name());
+                self.answer_failure(session, ctx, reason).await
+            }
+            None => 0,
+        };
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        let fault = error.and_then(|e| Failure::of(e, ctx).fault());
+        let status = session.response_written().map_or(0, |head| head.status.as_u16());
+        let sent = session.body_bytes_sent() as u64;
+        if error.is_some() && status == 0 && ctx.reason.is_none() {
+            ctx.reason = Some("client_gone");
+        }
+        let head = session.req_header();
+        ctx.tell(Some(head), status, sent, fault);
+    }
+
+    /// Our access log, metrics and health lines say it, without path, query and raw bytes.
+    fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+
+    /// Should a line of Pingora's be written all the same, it names the exchange and nothing of its content.
+    fn request_summary(&self, _: &Session, ctx: &Ctx) -> String {
+        format!("request {} on route {}", ctx.facts.request_id.as_str(), ctx.facts.route)
+    }
+}
+
+impl Gateway {
+    /// The answer to an exchange that failed on its way, if none was begun. Returns its status.
+    async fn answer_failure(&self, session: &mut Session, ctx: &mut Ctx, reason: Reason) -> u16 {
+        if session.response_written().is_some() {
+            // Half an answer is out: the connection ends short of its length, which no client takes for the whole.
+            self.metrics().rejected(reason.name());
+            return 0;
+        }
+        // Pingora closes after a failure, and the answer should say so.
+        session.set_keepalive(None);
+        let refusal = Refusal::from(reason);
+        match respond::refuse(session, ctx, refusal, By::Engine).await {
+            Ok(()) => session.response_written().map_or(0, |head| head.status.as_u16()),
+            Err(e) if *e.etype() == ErrorType::WriteError || *e.etype() == ErrorType::ConnectionClosed => 0,
+            Err(e) => {
+                log::error!("request {}: the answer to a failure can't be written: {}", ctx.facts.request_id.as_str(), e.etype().as_str());
+                0
+            }
+        }
+    }
+}

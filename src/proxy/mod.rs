@@ -1,0 +1,113 @@
+//! The only place that knows Pingora's session and implements [`ProxyHttp`]. Each hook is a few lines of translation.
+//!
+//! `request_filter` does what the map in the crate's documentation says: front door, [`decide`](crate::table::decide), filters,
+//! action. Only a streamed `forward` lets Pingora go on; everything else is answered there.
+
+mod act;
+mod body;
+mod ctx;
+mod failure;
+mod forward;
+mod front_door;
+pub mod guard;
+mod hooks;
+mod respond;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use http::Method;
+use ipnet::IpNet;
+
+pub use ctx::Ctx;
+
+use crate::refusal::Reason;
+use crate::services::Fleet;
+use crate::table::Table;
+use crate::telemetry::{AccessLog, Line, Metrics, Millis, Time};
+
+/// The gateway: the running table and what outlives it. A handle; clones share everything.
+#[derive(Clone)]
+pub struct Gateway(Arc<Shared>);
+
+struct Shared {
+    table: ArcSwap<Table>,
+    fleet: Arc<Fleet>,
+    metrics: Arc<Metrics>,
+    access_log: Arc<AccessLog>,
+    trusted_proxies: Vec<IpNet>,
+    draining: AtomicBool,
+}
+
+impl Gateway {
+    pub fn new(table: Table, fleet: Arc<Fleet>, metrics: Arc<Metrics>, access_log: Arc<AccessLog>, trusted_proxies: Vec<IpNet>) -> Self {
+        Gateway(Arc::new(Shared {
+            table: ArcSwap::from_pointee(table),
+            fleet,
+            metrics,
+            access_log,
+            trusted_proxies,
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// The table that runs now. A request takes it once and keeps it.
+    pub fn table(&self) -> Arc<Table> {
+        self.0.table.load_full()
+    }
+
+    /// Puts another table in place; requests in flight end with theirs.
+    pub fn swap(&self, table: Arc<Table>) -> Arc<Table> {
+        self.0.table.swap(table)
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.0.fleet
+    }
+
+    pub fn access_log(&self) -> &Arc<AccessLog> {
+        &self.0.access_log
+    }
+
+    /// From now on connections are closed after their answer, and readiness says no.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Relaxed)
+    }
+
+    /// Whether an address may speak for its clients.
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.trusted_proxies.iter().any(|net| net.contains(&address))
+    }
+
+    /// Counts and logs a request that reached no hook of ours.
+    fn log_unseen(&self, method: &Method, status: u16, reason: Reason, took: Duration) {
+        let metrics = self.metrics();
+        metrics.rejected(reason.name());
+        metrics.unmatched().observe(method, status, took);
+        self.0.access_log.write(&Line {
+            time: Time(SystemTime::now()),
+            request_id: "",
+            client: None,
+            method: "",
+            route: None,
+            path: None,
+            status,
+            reason: Some(reason.name()),
+            service: None,
+            peer: None,
+            bytes: 0,
+            ms: Millis(took),
+        });
+    }
+}

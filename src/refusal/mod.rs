@@ -1,0 +1,121 @@
+//! Why Hilum refuses, and how a refusal looks. The one place that turns a failure into a reason and a status.
+
+mod errors;
+mod reason;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+pub use errors::Errors;
+pub use reason::Reason;
+
+use crate::identity::{Caller, Identity, Refused};
+use crate::services::{CallError, Fault};
+use crate::template::Missing;
+
+/// An answer that Hilum makes because it can't or won't do what was asked.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub reason: &'static str,
+    /// What `errors:` may call it by besides its name and status.
+    class: Option<&'static str>,
+    default_message: &'static str,
+    /// Headers that belong to it: `Allow`, `Retry-After`, `Location`, `Set-Cookie`.
+    pub headers: HeaderMap,
+    /// The token's cookie was refused and is to be cleared with this answer.
+    pub clears_cookie: bool,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Refusal {
+            status: reason.status(),
+            reason: reason.name(),
+            class: reason.class(),
+            default_message: reason.message(),
+            headers: HeaderMap::new(),
+            clears_cookie: false,
+        }
+    }
+}
+
+impl Refusal {
+    /// A refusal by a filter, which brings its own name.
+    pub fn by_filter(status: StatusCode, reason: &'static str) -> Self {
+        let default_message = status.canonical_reason().unwrap_or("Refused");
+        Refusal { status, reason, class: None, default_message, headers: HeaderMap::new(), clears_cookie: false }
+    }
+
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub fn with_header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+}
+
+/// A body ready to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    pub status: StatusCode,
+    pub content_type: &'static str,
+    pub body: Bytes,
+}
+
+impl From<Missing> for Reason {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Value => Reason::ValueMissing,
+            Missing::Claim => Reason::ClaimMissing,
+            Missing::DotSegment => Reason::PathRejected,
+        }
+    }
+}
+
+impl From<Missing> for Refusal {
+    fn from(missing: Missing) -> Self {
+        Reason::from(missing).into()
+    }
+}
+
+impl From<Fault> for Reason {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Refused => Reason::PeerRefused,
+            Fault::Reset => Reason::PeerReset,
+            Fault::Garbage | Fault::ReplyTooLarge => Reason::PeerGarbage,
+            Fault::Timeout => Reason::PeerTimeout,
+            Fault::Deadline => Reason::Deadline,
+        }
+    }
+}
+
+impl From<CallError> for Reason {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NoHealthyPeer => Reason::NoHealthyPeer,
+            CallError::Failed { fault, .. } => fault.into(),
+        }
+    }
+}
+
+/// The caller, if they proved who they are.
+///
+/// # Errors
+/// Why they did not.
+pub fn known(caller: &Caller) -> Result<&std::sync::Arc<Identity>, Reason> {
+    match caller {
+        Caller::Known { identity, .. } => Ok(identity),
+        Caller::Missing => Err(Reason::TokenMissing),
+        Caller::StoreDown { .. } => Err(Reason::StoreUnavailable),
+        Caller::Refused { why, .. } => Err(match why {
+            Refused::Invalid(_) => Reason::TokenInvalid,
+            Refused::Expired => Reason::TokenExpired,
+            Refused::SessionUnknown => Reason::SessionUnknown,
+        }),
+    }
+}

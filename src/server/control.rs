@@ -1,0 +1,178 @@
+//! The background work of one process: health checks, the watch on `routes.yaml`, reloads, swept sessions.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::{Load, Loader};
+use crate::identity::Now;
+use crate::identity::memory::MemoryStore;
+use crate::proxy::Gateway;
+use crate::table::Table;
+
+/// How often the file is looked at. With [`SETTLED`] an edit is live well within a second.
+const LOOK: Duration = Duration::from_millis(250);
+/// Two reads this far apart must agree before a file is taken: a half-written one is never a table.
+const SETTLED: Duration = Duration::from_millis(100);
+/// How often a shard of the session store is swept.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Asks for a reload.
+#[derive(Clone)]
+pub struct Reload(mpsc::Sender<oneshot::Sender<Reloaded>>);
+
+/// What a reload came to.
+#[derive(Clone, Debug)]
+pub enum Reloaded {
+    Loaded { hash: String, routes: usize },
+    /// The text for people; the running table was kept.
+    Refused(String),
+}
+
+pub type Reloader = mpsc::Receiver<oneshot::Sender<Reloaded>>;
+
+impl Reload {
+    pub fn channel() -> (Reload, Reloader) {
+        let (sender, receiver) = mpsc::channel(16);
+        (Reload(sender), receiver)
+    }
+
+    /// Reloads now. `None`: the gateway is on its way out.
+    pub async fn now(&self) -> Option<Reloaded> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.send(sender).await.ok()?;
+        receiver.await.ok()
+    }
+}
+
+/// The background service.
+pub(super) struct Control {
+    gateway: Gateway,
+    loader: Arc<Loader>,
+    memory: Arc<MemoryStore>,
+    requests: Mutex<Reloader>,
+    ready: String,
+}
+
+/// What tells two versions of a file apart without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Look {
+    modified: Option<SystemTime>,
+    len: u64,
+    inode: u64,
+}
+
+impl Control {
+    pub(super) fn new(gateway: Gateway, loader: Loader, memory: Arc<MemoryStore>, requests: Reloader, ready: String) -> Self {
+        Control { gateway, loader: Arc::new(loader), memory, requests: Mutex::new(requests), ready }
+    }
+
+    /// Reads the file until it holds still, and takes it. `seen` is the content that was judged last.
+    async fn reload(&self, seen: &mut Option<String>, asked: bool) -> Option<Reloaded> {
+        let text = match settled(&self.loader.path).await {
+            Ok(text) => text,
+            // Between two steps of a rename there is no file; what it will be is looked at again.
+            Err(_) if !asked => return None,
+            Err(e) => return Some(self.refuse(format!("{} can't be read: {e}", self.loader.path.display()))),
+        };
+        // A touched file, or one that was refused already, says nothing new.
+        if !asked && seen.as_ref() == Some(&text) {
+            return None;
+        }
+        let (loader, content) = (self.loader.clone(), text.clone());
+        // Parsing thousands of routes takes a while, and this thread has health checks to run.
+        let load = tokio::task::spawn_blocking(move || loader.compile(&content)).await;
+        *seen = Some(text);
+        Some(match load {
+            Err(_) => self.refuse("the file could not be compiled: a defect of the gateway, see its log".to_owned()),
+            Ok(Load::Problems(report)) => self.refuse(report.to_string()),
+            Ok(Load::Table(table)) => self.take(*table),
+        })
+    }
+
+    fn refuse(&self, why: String) -> Reloaded {
+        self.gateway.metrics().refused();
+        log::error!("routes were not reloaded, the running ones are kept:\n{why}");
+        Reloaded::Refused(why)
+    }
+
+    fn take(&self, table: Table) -> Reloaded {
+        let table = Arc::new(table);
+        let reloaded = Reloaded::Loaded { hash: table.hash.clone(), routes: table.routes.len() };
+        // Watched before they are used, so that no request meets a pool that nobody looks after.
+        self.watch(&table);
+        let old = self.gateway.swap(table.clone());
+        let gone = old.routes.iter().filter(|route| !table.routes.iter().any(|r| r.name == route.name));
+        self.gateway.metrics().forget_routes(gone.map(|route| route.name.clone()));
+        self.gateway.metrics().loaded(&table.hash);
+        log::info!("routes reloaded: {} routes, hash {}", table.routes.len(), table.hash);
+        reloaded
+    }
+
+    fn watch(&self, table: &Table) {
+        self.gateway.fleet().run(&table.pools, &tokio::runtime::Handle::current());
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Control {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        self.watch(&self.gateway.table());
+        log::info!("{}", self.ready);
+        let mut requests = self.requests.lock().await;
+        let mut looked = look(&self.loader.path).await;
+        let mut seen = tokio::fs::read_to_string(&self.loader.path).await.ok();
+        let (mut look_again, mut sweep) = (tokio::time::interval(LOOK), tokio::time::interval(SWEEP));
+        for interval in [&mut look_again, &mut sweep] {
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        }
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => break,
+                Some(reply) = requests.recv() => {
+                    if let Some(reloaded) = self.reload(&mut seen, true).await {
+                        // Whoever asked may have gone; the reload holds all the same.
+                        let _ = reply.send(reloaded);
+                    }
+                }
+                _ = look_again.tick() => {
+                    // The path is followed anew each time, so renames and swapped links are seen; watching the file itself
+                    // would go on watching the one that was replaced, and does not work on every file system.
+                    let now = look(&self.loader.path).await;
+                    if now != looked {
+                        self.reload(&mut seen, false).await;
+                        looked = now;
+                    }
+                }
+                _ = sweep.tick() => drop(self.memory.sweep(Now::read())),
+            }
+        }
+        self.gateway.fleet().stop();
+    }
+}
+
+async fn look(path: &Path) -> Option<Look> {
+    use std::os::unix::fs::MetadataExt;
+    let about = tokio::fs::metadata(path).await.ok()?;
+    Some(Look { modified: about.modified().ok(), len: about.len(), inode: about.ino() })
+}
+
+/// The content, once two reads agree in size, time and content.
+async fn settled(path: &Path) -> std::io::Result<String> {
+    let mut last = (look(path).await, tokio::fs::read_to_string(path).await?);
+    // Somebody who writes without a pause is waited for, but not for ever: the next look comes soon.
+    for _ in 0..50 {
+        tokio::time::sleep(SETTLED).await;
+        let now = (look(path).await, tokio::fs::read_to_string(path).await?);
+        if now == last {
+            return Ok(now.1);
+        }
+        last = now;
+    }
+    Err(std::io::Error::other("the file does not hold still"))
+}

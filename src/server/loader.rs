@@ -1,0 +1,81 @@
+//! `routes.yaml` from the disk to a table.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use hilum_filters::api::Registration;
+
+use crate::config::{Environment, Report, Source, env, routes, yaml};
+use crate::identity::SessionStore;
+use crate::identity::metrics::SessionMetrics;
+use crate::services::Fleet;
+use crate::table::{Parts, Table};
+use crate::telemetry::Metrics;
+
+/// What it takes to build a table, at start and at each reload.
+pub struct Loader {
+    pub path: PathBuf,
+    pub environment: Arc<Environment>,
+    pub fleet: Arc<Fleet>,
+    pub store: Arc<dyn SessionStore>,
+    pub metrics: Arc<Metrics>,
+    pub session_metrics: SessionMetrics,
+    pub filters: Vec<&'static [Registration]>,
+}
+
+/// What a file became.
+pub enum Load {
+    Table(Box<Table>),
+    Problems(Report),
+}
+
+impl Loader {
+    /// Reads and compiles.
+    ///
+    /// # Errors
+    /// A file that can't be read; what is wrong inside of it is a [`Load::Problems`].
+    pub fn load(&self) -> anyhow::Result<Load> {
+        let text = std::fs::read_to_string(&self.path).with_context(|| format!("{} can't be read", self.path.display()))?;
+        Ok(self.compile(&text))
+    }
+
+    /// Compiles a text as if it stood in the file.
+    pub fn compile(&self, text: &str) -> Load {
+        let mut problems = Vec::new();
+        let table = self.table(text, &mut problems);
+        match table {
+            Some(table) if problems.is_empty() => Load::Table(Box::new(table)),
+            _ => {
+                let source = Source::new(self.path.display().to_string(), text);
+                Load::Problems(Report::new(source, problems))
+            }
+        }
+    }
+
+    fn table(&self, text: &str, problems: &mut Vec<hilum_filters::api::Problem>) -> Option<Table> {
+        let mut node = match yaml::parse(text) {
+            Ok(node) => node,
+            Err(found) => {
+                problems.extend(found);
+                return None;
+            }
+        };
+        env::expand(&mut node, &self.environment, problems);
+        // A value whose variable is missing can't be read either; one problem at one place is enough.
+        let missing: Vec<_> = problems.iter().map(|p| p.at).collect();
+        let mut more = Vec::new();
+        let base_dir = self.path.parent().map(Path::to_path_buf).unwrap_or_default();
+        let routes = routes::read(&node, base_dir, &mut more);
+        let parts = Parts {
+            fleet: &self.fleet,
+            store: &self.store,
+            metrics: &self.metrics,
+            session_metrics: &self.session_metrics,
+            filters: &self.filters,
+        };
+        let table = routes.and_then(|routes| Table::compile(&routes, text, &parts, &mut more));
+        problems.extend(more.into_iter().filter(|p| !missing.contains(&p.at)));
+        table
+    }
+}

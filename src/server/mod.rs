@@ -1,0 +1,78 @@
+//! The process: listeners, background work, signals, and the way out.
+
+mod bind;
+mod control;
+mod drain;
+mod loader;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server};
+use pingora_core::services::background::background_service;
+use pingora_proxy::http_proxy;
+
+pub use control::{Reload, Reloaded};
+pub use loader::{Load, Loader};
+
+use crate::admin::Admin;
+use crate::identity::memory::MemoryStore;
+use crate::proxy::Gateway;
+use crate::proxy::guard::Deadlines;
+use crate::proxy::guard::app::GuardedConnections;
+use crate::telemetry::Metrics;
+
+/// What `conf/hilum.yaml` decides about the process.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub listeners: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+    pub threads: usize,
+    pub header: Duration,
+    pub idle: Duration,
+    pub drain: Duration,
+}
+
+/// Serves until a signal says stop, then drains.
+///
+/// # Errors
+/// An address that can't be listened on. Everything is bound before anything is served.
+pub fn run(settings: &Settings, gateway: Gateway, loader: Loader, memory: Arc<MemoryStore>) -> anyhow::Result<()> {
+    let bound = bind::Bound::new(settings)?;
+    let conf = ServerConf {
+        threads: settings.threads,
+        // Shared by all services; each peer keeps its connections for its own idle time.
+        upstream_keepalive_pool_size: 1024,
+        // One try, and one more when a kept connection turns out to be closed. Other retries need a budget.
+        max_retries: 2,
+        grace_period_seconds: Some(settings.drain.as_secs() + 5),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let proxy = http_proxy(&server.configuration, gateway.clone());
+    let deadlines = Deadlines { header: settings.header, idle: settings.idle };
+    let (reload, requests) = Reload::channel();
+    server.add_service(bound.clients(GuardedConnections::new(proxy, gateway.clone(), deadlines), settings.threads));
+    server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), bound.admin_address)));
+    let ready = format!("ready listeners={} admin={}", bound.shown(), bound.admin_address);
+    let control = control::Control::new(gateway.clone(), loader, memory, requests, ready);
+    server.add_service(background_service("control", control));
+    let signals = drain::Signals::new(gateway.clone(), reload, settings.drain);
+    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    gateway.access_log().finish();
+    Ok(())
+}
+
+/// Panics end one exchange; each is counted. The default hook would print what the panic says, which may quote a request.
+pub fn count_panics(metrics: &Arc<Metrics>) {
+    let panics = metrics.panics.clone();
+    std::panic::set_hook(Box::new(move |info| {
+        panics.inc();
+        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        log::error!("a defect: panic at {place}");
+    }));
+}

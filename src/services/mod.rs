@@ -1,0 +1,44 @@
+//! Which peer? The services behind the gateway: their addresses, their health, who takes the next request, and
+//! requests of our own to them.
+//!
+//! ```text
+//! ServiceOptions ──Fleet::pool──▶ Pool ──pick──▶ Picked ──▶ Peer ──http_peer──▶ the proxy's connector
+//!   (what the file says)           │                └ counted in flight until dropped
+//!                                  └──call──▶ Answer          (a request of our own, with one deadline)
+//! Fleet::run ─ per pool: names looked up again and again, per peer: one health check after the other
+//! ```
+//!
+//! A table holds `Arc<Pool>`s and is thrown away on reload; the [`Fleet`] outlives it. It hands out the same pool for
+//! the same options, and what is known about a peer (health, requests in flight, addresses of a name) is carried
+//! over to a pool with other options. Everything a request touches is ready made: [`Pool::pick`] reads one published
+//! line-up that already holds only the peers that are up, and is arranged anew when health or addresses change.
+
+mod address;
+mod balance;
+mod call;
+mod fault;
+mod fleet;
+mod health;
+mod metrics;
+mod names;
+mod options;
+mod peer;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+pub use address::{NotAPeer, PeerOptions};
+pub use balance::hash_key;
+pub use call::{Answer, Call, call};
+pub use fault::{CallError, Doing, Fault, Outcome};
+pub use fleet::Fleet;
+pub use names::{Lookup, Resolve};
+pub use options::{Balance, HealthOptions, HealthPath, NotAPath, ServiceOptions, Timeouts};
+pub use peer::{Peer, Picked};
+pub use pool::{Health, Pool};
+
+/// Locks, whatever happened to a thread that held the lock: what these locks guard is replaced whole, never left half
+/// changed.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

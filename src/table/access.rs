@@ -1,0 +1,86 @@
+//! Who may call a route: everyone, or callers whose token and claims fit; and where pages send the others.
+
+use std::sync::Arc;
+
+use hilum_filters::api::{LineOrMap, Problem};
+
+use crate::actions::Build;
+use crate::actions::redirect::{location, own_path};
+use crate::config::route::{self, Shared};
+use crate::identity::Token;
+use crate::identity::rules::ClaimRules;
+use crate::refusal::Reason;
+use crate::template::{Filling, Line};
+
+/// Who may call.
+#[derive(Debug)]
+pub enum Access {
+    Public,
+    Token { token: Arc<Token>, claims: ClaimRules, denials: Vec<Denial> },
+}
+
+/// Where a refused caller of a page is sent.
+#[derive(Debug)]
+pub struct Denial {
+    /// `None` is `else`.
+    reason: Option<Reason>,
+    to: Line,
+    pub clear_cookie: bool,
+}
+
+impl Access {
+    /// Compiles `auth:`. The route's token is looked up by the caller, since other things depend on whether there is one.
+    pub(super) fn compile(shared: &Shared, token: Option<Arc<Token>>, build: &mut Build<'_>) -> Option<Access> {
+        match shared.auth.as_ref()?.value.0.as_ref()? {
+            LineOrMap::Line(_) => Some(Access::Public),
+            LineOrMap::Map(auth) => {
+                let claims = ClaimRules::compile(&auth.claims, build.problems);
+                let denials = auth.when_denied.0.iter().filter_map(|(key, denied)| {
+                    let denied = denied.0.as_ref()?;
+                    let reason = denial_reason(key, build)?;
+                    Some(Denial { reason, to: own_path(&denied.redirect, build)?, clear_cookie: denied.clear_cookie })
+                });
+                let denials = denials.collect();
+                Some(Access::Token { token: token?, claims, denials })
+            }
+        }
+    }
+
+    pub fn is_public(&self) -> bool {
+        matches!(self, Access::Public)
+    }
+
+    /// Where this refusal sends the caller. A target that can't be filled is passed over: the refusal itself is shown then.
+    pub(super) fn denial(&self, reason: Reason, with: &Filling<'_>) -> Option<(http::HeaderValue, bool)> {
+        let Access::Token { denials, .. } = self else { return None };
+        // Only "who are you?" and "you may not": an outage must not look like a sign-out.
+        if ![401, 403].contains(&reason.status().as_u16()) {
+            return None;
+        }
+        let by_reason = denials.iter().find(|d| d.reason == Some(reason));
+        let candidates = by_reason.into_iter().chain(denials.iter().find(|d| d.reason.is_none()));
+        candidates.filter_map(|d| Some((location(&d.to, with).ok()?, d.clear_cookie))).next()
+    }
+}
+
+#[allow(clippy::option_option, reason = "outer: could be read; inner: a reason or `else`")]
+fn denial_reason(key: &hilum_filters::api::Placed<String>, build: &mut Build<'_>) -> Option<Option<Reason>> {
+    if key.value == "else" {
+        return Some(None);
+    }
+    let denials = || Reason::all().filter(|r| [401, 403].contains(&r.status().as_u16()));
+    if let Some(reason) = denials().find(|r| r.name() == key.value) {
+        return Some(Some(reason));
+    }
+    let known = denials().map(Reason::name).collect::<Vec<_>>().join(", ");
+    build.problems.push(Problem::new(key.at, format!("expected `else` or one of {known}, found `{}`", key.value)));
+    None
+}
+
+/// The token that `auth:` names.
+pub(super) fn token_of(shared: &Shared) -> Option<&route::Auth> {
+    match shared.auth.as_ref()?.value.0.as_ref()? {
+        LineOrMap::Map(auth) => Some(auth),
+        LineOrMap::Line(_) => None,
+    }
+}

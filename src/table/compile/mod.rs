@@ -1,0 +1,232 @@
+//! From what the file says to a table. Every semantic problem is found here, beside the reader's.
+
+mod services;
+mod tokens;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hilum_filters::api::{Chain, Env, Kind, LineOrMap, Link, Node, Placed, Problem, Registration, did_you_mean};
+use hilum_filters::units::{Size, Span};
+
+use super::access::{Access, token_of};
+use super::{Area, Limits, Route, Table};
+use crate::actions::reply::Reply;
+use crate::actions::{Action, Build, Named};
+use crate::config::route::{self, Shared, Time};
+use crate::config::routes::Routes;
+use crate::identity::metrics::SessionMetrics;
+use crate::identity::{SessionStore, Token};
+use crate::refusal::Errors;
+use crate::router::{Methods, Router};
+use crate::services::{Fleet, Pool};
+use crate::telemetry::Metrics;
+
+/// What outlives a table and is built into it.
+pub struct Parts<'p> {
+    pub fleet: &'p Arc<Fleet>,
+    pub store: &'p Arc<dyn SessionStore>,
+    pub metrics: &'p Metrics,
+    pub session_metrics: &'p SessionMetrics,
+    pub filters: &'p [&'static [Registration]],
+}
+
+impl Table {
+    /// Compiles the file. `None` only together with problems; a table beside problems must not be used.
+    pub fn compile(routes: &Routes, text: &str, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> Option<Table> {
+        let pools = services::pools(routes, parts, problems);
+        let tokens = tokens::tokens(routes, parts, problems);
+        let filter_reasons: Vec<&'static str> = registrations(parts).flat_map(|r| r.reasons.iter().copied()).collect();
+        let mut compiled = Vec::new();
+        let mut places = HashMap::new();
+        for written in &routes.routes {
+            if let Some(first) = places.insert(written.name.value.clone(), written.at()) {
+                let text = format!("a route in line {} is called `{}` as well", first.line, written.name.value);
+                problems.push(Problem::new(written.at(), text).help("give one of them another `name`: logs and metrics tell them apart by it"));
+            }
+            if let Some(route) = route_of(written, routes, parts, &pools, &tokens, &filter_reasons, problems) {
+                compiled.push((written, Arc::new(route)));
+            }
+        }
+        unused(routes, &pools, &tokens, problems);
+        let areas = routes.areas.iter().map(|area| Area {
+            prefix: area.prefix.as_ref().map(ToString::to_string),
+            errors: Errors::compile(&area.shared, &filter_reasons, problems),
+        });
+        let areas = areas.collect();
+        let rules = compiled.iter().filter_map(|(written, route)| Some((written.rule.as_ref()?.value.clone(), route.clone())));
+        let (router, ties) = Router::new(rules.map(|(rule, route)| (limited(rule, &route.action), route)).collect());
+        for tie in ties {
+            let place = |route: &Arc<Route>| compiled.iter().find(|(_, r)| Arc::ptr_eq(r, route)).and_then(|(w, _)| w.rule.as_ref()).map(|r| r.at);
+            let (first, second) = (place(&tie.first).unwrap_or_default(), place(&tie.second).unwrap_or_default());
+            let text = format!("`{}` takes the same requests as `{}` in line {}", tie.second.name, tie.first.name, first.line);
+            problems.push(Problem::new(second, text).help("let them differ in path, method, host, a header or the query"));
+        }
+        let tokens = tokens.built();
+        Some(Table {
+            router,
+            routes: compiled.into_iter().map(|(_, route)| route).collect(),
+            areas,
+            pools: pools.built(),
+            identity_headers: tokens.iter().flat_map(|t| t.identity_headers()).cloned().collect(),
+            own_cookies: tokens.iter().filter_map(|t| t.cookie_name()).map(Into::into).collect(),
+            tokens,
+            hash: hash(text),
+        })
+    }
+}
+
+fn registrations<'p>(parts: &Parts<'p>) -> impl Iterator<Item = &'static Registration> + use<'p> {
+    parts.filters.iter().flat_map(|list| list.iter()).chain([&hilum_filters::CORS])
+}
+
+/// Files are read, never written: whatever the rule says, other methods are 405.
+fn limited(mut rule: crate::router::Rule, action: &Action) -> crate::router::Rule {
+    if matches!(action, Action::Files(_)) && rule.methods == Methods::Any {
+        rule.methods = "GET".parse().expect("a good method");
+    }
+    rule
+}
+
+fn route_of(
+    written: &route::Route,
+    routes: &Routes,
+    parts: &Parts<'_>,
+    pools: &Named<Pool>,
+    tokens: &Named<Token>,
+    filter_reasons: &[&'static str],
+    problems: &mut Vec<Problem>,
+) -> Option<Route> {
+    let rule = written.rule.as_ref().map(|r| &r.value);
+    let shared = &written.shared;
+    if shared.auth.is_none() {
+        let problem = Problem::new(written.at(), format!("the route `{}` does not say who may call it", written.name.value));
+        problems.push(problem.help("write `auth: public`, or `auth: { token: NAME }`, here or in a group above"));
+    }
+    let auth = token_of(shared);
+    let auth_token = auth.and_then(|auth| tokens.find(&auth.token, "token", problems));
+    let path = rule.map_or_else(|| "/".parse().expect("a good path"), |rule| rule.path.clone());
+    let mut build = Build { problems, pools, tokens, path: &path, has_claims: auth.is_some(), base_dir: &routes.base_dir };
+    let access = Access::compile(shared, auth_token.clone(), &mut build);
+    let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
+    let action = action.map(|action| with_hash(action, routes));
+    let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(&reply.value, build.problems)));
+    if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) = (&reply, &action) {
+        let text = format!("`reply` has no effect on `{}`", action.name());
+        build.problems.push(Problem::new(*at, text).help("it shapes the answers of services, sessions and health"));
+    }
+    let errors = Errors::compile(shared, filter_reasons, build.problems);
+    let (chain, slots) = chain(shared, routes, parts, build.problems);
+    let session_token = match &action {
+        Some(Action::Session(session)) => Some(session.token().clone()),
+        _ => None,
+    };
+    let name: Arc<str> = written.name.value.as_str().into();
+    Some(Route {
+        metrics: parts.metrics.route(&name),
+        name,
+        path: path.to_string(),
+        rule: rule.map(rule_text).unwrap_or_default(),
+        params: path.params().map(Into::into).collect(),
+        access: access?,
+        token: auth_token.or(session_token),
+        chain,
+        slots,
+        has_cors: shared.cors.is_some(),
+        action: action?,
+        reply: reply.map(|(_, reply)| reply),
+        errors,
+        limits: limits(shared),
+    })
+}
+
+/// What a service's `hash` is made of is written with the service, but made of a request, which only the action sees.
+fn with_hash(action: Action, routes: &Routes) -> Action {
+    let Action::Forward(mut forward) = action else { return action };
+    let service = routes.services.0.iter().find(|(name, _)| *name.value == **forward.pool.name());
+    let balance = service.and_then(|(_, s)| s.0.as_ref()?.balance.as_ref()?.0.as_ref());
+    forward.hash = match balance {
+        Some(LineOrMap::Map(balance)) => Some(balance.hash.clone()),
+        _ => None,
+    };
+    Action::Forward(forward)
+}
+
+fn limits(shared: &Shared) -> Limits {
+    let written = shared.limits.0.as_ref();
+    Limits {
+        body: written.and_then(|l| l.body).map_or(1024 * 1024, Size::get),
+        reply: written.and_then(|l| l.reply).map_or(8 * 1024 * 1024, Size::get),
+        time: match written.and_then(|l| l.time) {
+            None => Some(Duration::from_secs(30)),
+            Some(Time::None) => None,
+            Some(Time::Within(span)) => Some(Span::get(span)),
+        },
+    }
+}
+
+/// The fixed slots, then the route's own filters; and how many slots there are.
+fn chain(shared: &Shared, routes: &Routes, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> (Chain, usize) {
+    let env = Env { base_dir: routes.base_dir.clone() };
+    let mut links: Vec<Arc<dyn Link>> = Vec::new();
+    links.extend(shared.cors.as_ref().and_then(|options| (hilum_filters::CORS.build)(options, &env, problems)));
+    let slots = links.len();
+    let written = shared.filters.as_ref().map_or(&[][..], |f| &f.value);
+    links.extend(written.iter().filter_map(|node| filter(node, &env, parts, problems)));
+    if links.len() >= 255 {
+        problems.push(Problem::new(shared.filters.as_ref().map(|f| f.at).unwrap_or_default(), "a route has at most 254 filters"));
+        links.clear();
+    }
+    (Chain::new(links), slots)
+}
+
+/// `name: options`, or just the name.
+fn filter(node: &Node, env: &Env, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> Option<Arc<dyn Link>> {
+    let nothing = Node { at: node.at, kind: Kind::Map(Vec::new()), written: None };
+    let (name, at, options) = match &node.kind {
+        Kind::Scalar { text, .. } => (text.as_str(), node.at, &nothing),
+        Kind::Map(entries) if entries.len() == 1 => (entries[0].key.as_str(), entries[0].at, &entries[0].value),
+        _ => {
+            problems.push(Problem::new(node.at, "expected a filter: `- name` or `- name: { options }`"));
+            return None;
+        }
+    };
+    let known = || parts.filters.iter().flat_map(|list| list.iter());
+    if let Some(registration) = known().find(|r| r.name == name) {
+        return (registration.build)(options, env, problems);
+    }
+    let mut problem = Problem::new(at, format!("no filter is called `{name}`"));
+    if name == hilum_filters::CORS.name {
+        problem = Problem::new(at, "`cors` has a fixed place before all filters").help("write it as a key of the route: `cors: { origins: [...] }`");
+    } else if let Some(near) = did_you_mean(name, known().map(|r| r.name)) {
+        problem = problem.help(format!("did you mean `{near}`?"));
+    }
+    problems.push(problem);
+    None
+}
+
+fn unused(routes: &Routes, pools: &Named<Pool>, tokens: &Named<Token>, problems: &mut Vec<Problem>) {
+    let mut say = |name: &Placed<String>, used: bool, what: &str| {
+        if !used {
+            problems.push(Problem::new(name.at, format!("the {what} `{}` is used by no route", name.value)));
+        }
+    };
+    routes.services.0.iter().for_each(|(name, _)| say(name, pools.is_used(&name.value), "service"));
+    routes.tokens.0.iter().for_each(|(name, _)| say(name, tokens.is_used(&name.value), "token"));
+}
+
+fn rule_text(rule: &crate::router::Rule) -> String {
+    let methods = match &rule.methods {
+        Methods::Any => "*".to_owned(),
+        Methods::These(these) => these.iter().map(|m| m.as_str()).collect::<Vec<_>>().join(","),
+    };
+    let host = rule.host.as_ref().map(|h| format!(" host={h}")).unwrap_or_default();
+    format!("{methods} {}{host}", rule.path)
+}
+
+/// The first 12 hex digits of the SHA-256 of the text: enough to tell two files apart.
+fn hash(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    digest.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,119 @@
+//! The two decisions, pure: which route, and whether it may be done. Nothing is decided elsewhere.
+
+use std::sync::Arc;
+
+use hilum_filters::api::Claims;
+use http::{HeaderValue, Method, StatusCode, header};
+
+use super::{Access, Route, Table};
+use crate::actions::Action;
+use crate::actions::forward::Onward;
+use crate::identity::Caller;
+use crate::refusal::{Reason, Refusal, known};
+use crate::router::{Found, Head, Values};
+use crate::template::Filling;
+
+/// The route of a request.
+#[derive(Debug)]
+pub struct Match<'t, 'p> {
+    pub route: &'t Arc<Route>,
+    pub values: Values<'p>,
+    /// A browser asks whether it may ask: the route of the asked method, answered by its `cors` slot without a token.
+    pub preflight: bool,
+}
+
+/// What is known beside the head.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    pub caller: &'a Caller,
+}
+
+/// What is done.
+#[derive(Debug)]
+pub enum Verdict {
+    Refuse(Refusal),
+    Forward(Onward),
+    Redirect { status: StatusCode, to: HeaderValue },
+    /// The rest of the path, below the root of the route's files.
+    Files(String),
+    /// Nothing had to be filled in: the route's own action is all there is to know.
+    Act,
+}
+
+/// Which route?
+///
+/// # Errors
+/// `no_route`, or `method_not_allowed` with `Allow`.
+pub fn find<'t, 'p>(table: &'t Table, head: &Head<'p>) -> Result<Match<'t, 'p>, Refusal> {
+    if let Some(asked) = asked_by_preflight(head)
+        && let Found::Rule { target, values } = table.router.find_for(&asked, head)
+        && target.has_cors
+    {
+        return Ok(Match { route: target, values, preflight: true });
+    }
+    match table.router.find(head) {
+        Found::Rule { target, values } => Ok(Match { route: target, values, preflight: false }),
+        Found::MethodNotAllowed { allow } => Err(Refusal::from(Reason::MethodNotAllowed).with_header(header::ALLOW, allow.clone())),
+        Found::Nothing => Err(Reason::NoRoute.into()),
+    }
+}
+
+/// The method that a CORS preflight asks for (Fetch, 4.8).
+fn asked_by_preflight(head: &Head<'_>) -> Option<Method> {
+    if *head.method != Method::OPTIONS || !head.headers.contains_key(header::ORIGIN) {
+        return None;
+    }
+    Method::from_bytes(head.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+/// Whether the caller may, and what is done then, with every template filled in.
+pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdict {
+    let route = found.route;
+    let claims = claims_of(facts.caller);
+    let filling = Filling { params: &found.values, query: head.query, claims };
+    if let Err(reason) = admit(&route.access, facts.caller) {
+        return Verdict::Refuse(refuse(route, reason, facts.caller, &filling));
+    }
+    let verdict = match &route.action {
+        Action::Forward(forward) => forward.aim(head, &filling).map(Verdict::Forward),
+        Action::Redirect(redirect) => redirect.location(&filling).map(|to| Verdict::Redirect { status: redirect.status, to }),
+        Action::Files(_) => Ok(Verdict::Files(found.values.last().copied().unwrap_or_default().to_owned())),
+        Action::Respond(_) | Action::Session(_) | Action::Health(_) => Ok(Verdict::Act),
+    };
+    verdict.unwrap_or_else(|missing| Verdict::Refuse(refuse(route, missing.into(), facts.caller, &filling)))
+}
+
+fn admit(access: &Access, caller: &Caller) -> Result<(), Reason> {
+    let Access::Token { claims, .. } = access else { return Ok(()) };
+    let identity = known(caller)?;
+    match claims.fit(&identity.claims) {
+        true => Ok(()),
+        false => Err(Reason::ClaimMismatch),
+    }
+}
+
+/// A refusal, or the redirect that the file wants in its place. `Set-Cookie` is left to the engine, which knows the connection.
+fn refuse(route: &Route, reason: Reason, caller: &Caller, filling: &Filling<'_>) -> Refusal {
+    let refusal = Refusal::from(reason);
+    match route.access.denial(reason, filling) {
+        Some((to, clear_cookie)) => {
+            let mut refusal = refusal.with_status(StatusCode::FOUND).with_header(header::LOCATION, to);
+            // Only a cookie that was sent and refused: a good one of another user type stays.
+            refusal.clears_cookie = clear_cookie && matches!(caller, Caller::Refused { by: crate::identity::By::Cookie, .. });
+            refusal
+        }
+        None if reason.status() == StatusCode::UNAUTHORIZED => {
+            // RFC 9110, 11.6.1: a 401 says how to sign in.
+            refusal.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        }
+        None => refusal,
+    }
+}
+
+/// The claims of a caller who proved who they are.
+pub fn claims_of(caller: &Caller) -> Option<&Claims> {
+    match caller {
+        Caller::Known { identity, .. } => Some(&identity.claims),
+        _ => None,
+    }
+}

@@ -1,0 +1,55 @@
+//! One route, ready to run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hilum_filters::api::Chain;
+
+use super::Access;
+use crate::actions::Action;
+use crate::actions::reply::Reply;
+use crate::identity::Token;
+use crate::refusal::Errors;
+use crate::telemetry::RouteMetrics;
+
+/// A route, compiled: the type is the proof that everything in it fits together.
+#[derive(Debug)]
+pub struct Route {
+    pub name: Arc<str>,
+    /// As it is written, parameters in braces: what logs and metrics show instead of a raw path.
+    pub path: String,
+    /// What it matches, for people.
+    pub rule: String,
+    pub params: Vec<Box<str>>,
+    pub access: Access,
+    /// Whose token is looked at: that of `auth`, or of a session action.
+    pub token: Option<Arc<Token>>,
+    /// The fixed slots, then `filters:` in written order.
+    pub chain: Chain,
+    /// How many of the chain's links come before the caller is looked at.
+    pub slots: usize,
+    pub has_cors: bool,
+    pub action: Action,
+    pub reply: Option<Reply>,
+    pub errors: Errors,
+    pub limits: Limits,
+    pub metrics: RouteMetrics,
+}
+
+/// Bounds of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the request's body.
+    pub body: u64,
+    /// Bytes of a service's answer that is read whole.
+    pub reply: u64,
+    /// The whole request; `None` for streams that stay open.
+    pub time: Option<Duration>,
+}
+
+impl Route {
+    /// Whether request and answer are read whole (design §2).
+    pub fn is_buffered(&self) -> bool {
+        self.reply.is_some()
+    }
+}

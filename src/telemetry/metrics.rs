@@ -1,0 +1,118 @@
+//! The metrics of the engine itself. Services and sessions register their own on the same registry.
+
+use anyhow::Context;
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use super::RouteMetrics;
+use crate::refusal::Reason;
+
+/// Handles of the engine's metrics.
+pub struct Metrics {
+    pub registry: Registry,
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    rejections: IntCounterVec,
+    by_reason: Vec<IntCounter>,
+    reloads: IntCounterVec,
+    table_info: IntGaugeVec,
+    pub connections: IntGauge,
+    pub in_flight: IntGauge,
+    pub panics: IntCounter,
+    pub access_log_dropped: IntCounter,
+    unmatched: RouteMetrics,
+}
+
+/// From a cache hit to the longest wait that a default deadline allows.
+const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+impl Metrics {
+    /// # Errors
+    /// Two metrics of one name, which is a defect of ours.
+    pub fn new() -> anyhow::Result<Metrics> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let requests = counters("hilum_requests_total", "Requests, by route, method and status; status 0: the client left before an answer.", &["route", "method", "status"])
+            .context("metrics")?;
+        let seconds = HistogramVec::new(HistogramOpts::new("hilum_request_seconds", "From the head of a request to the end of its answer.").buckets(SECONDS.to_vec()), &["route"])?;
+        registry.register(Box::new(seconds.clone()))?;
+        let rejections = counters("hilum_rejections_total", "Answers that Hilum made itself because it could or would not do what was asked, by reason.", &["reason"])?;
+        let reloads = counters("hilum_reloads_total", "Reloads of routes.yaml, by result.", &["result"])?;
+        let table_info = IntGaugeVec::new(Opts::new("hilum_table_info", "1 for the file that is running; the hash is of its unexpanded text."), &["hash"])?;
+        registry.register(Box::new(table_info.clone()))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let metrics = Metrics {
+            by_reason: Reason::all().map(|reason| rejections.with_label_values(&[reason.name()])).collect(),
+            unmatched: RouteMetrics::new(&requests, &seconds, ""),
+            connections: gauge("hilum_connections", "Connections of clients that are open.")?,
+            in_flight: gauge("hilum_requests_in_flight", "Requests that are not answered to the end yet.")?,
+            panics: counter("hilum_panics_total", "Panics; each ended one request or connection, and is a defect.")?,
+            access_log_dropped: counter("hilum_access_log_dropped_total", "Access-log lines that were dropped because the writer could not keep up.")?,
+            requests,
+            seconds,
+            rejections,
+            reloads,
+            table_info,
+            registry,
+        };
+        for result in ["loaded", "refused"] {
+            metrics.reloads.with_label_values(&[result]);
+        }
+        Ok(metrics)
+    }
+
+    /// Handles for a route, so that no request looks a label up.
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        RouteMetrics::new(&self.requests, &self.seconds, name)
+    }
+
+    /// For requests that found no route.
+    pub fn unmatched(&self) -> &RouteMetrics {
+        &self.unmatched
+    }
+
+    pub fn rejected(&self, reason: &str) {
+        // Our own reasons first; a filter's are rare enough to be looked up.
+        match Reason::all().position(|r| std::ptr::eq(r.name(), reason)) {
+            Some(at) => self.by_reason[at].inc(),
+            None => self.rejections.with_label_values(&[reason]).inc(),
+        }
+    }
+
+    /// A file was taken.
+    pub fn loaded(&self, hash: &str) {
+        self.reloads.with_label_values(&["loaded"]).inc();
+        self.table_info.reset();
+        self.table_info.with_label_values(&[hash]).set(1);
+    }
+
+    /// A file was refused.
+    pub fn refused(&self) {
+        self.reloads.with_label_values(&["refused"]).inc();
+    }
+
+    /// Forgets routes that the new table no longer has.
+    pub fn forget_routes(&self, gone: impl Iterator<Item = impl AsRef<str>>) {
+        for route in gone {
+            RouteMetrics::forget(&self.requests, &self.seconds, route.as_ref());
+        }
+    }
+
+    /// All of them in Prometheus' text format.
+    pub fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|e| format!("# {e}\n"))
+    }
+}

@@ -1,0 +1,13 @@
+//! What is seen from outside: metrics, the access log, trace ids. The rest of the log is `log` + `env_logger`.
+
+mod access;
+mod diagnostics;
+mod metrics;
+mod route_metrics;
+mod trace;
+
+pub use access::{AccessLog, Destination, Line, Millis, Time};
+pub use diagnostics::start as start_log;
+pub use metrics::Metrics;
+pub use route_metrics::RouteMetrics;
+pub use trace::TraceParent;

@@ -1,0 +1,318 @@
+//! JSON templates: compiled to a flat list of operations that write bytes; no tree is built per request.
+
+use std::sync::Arc;
+
+use hilum_filters::api::{Kind, Node, Problem};
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+use super::expression::{Compiled, Failed};
+use super::{Names, Scope};
+
+/// A JSON text with expressions in it.
+///
+/// A text that is exactly one `{{ expression }}` becomes that value with its type. `{{ body }}` and `{{ request.body }}` alone
+/// are passed on byte for byte, unread: so a number too large for any type of ours arrives as it was sent.
+pub struct Json {
+    ops: Box<[Op]>,
+    reads_body: bool,
+}
+
+enum Op {
+    /// Everything fixed, quoted and merged.
+    Bytes(Box<[u8]>),
+    /// A value with its type.
+    Value(Compiled),
+    /// A value inside of a longer text.
+    Text(Compiled),
+    SpliceBody,
+    SpliceRequestBody,
+}
+
+impl std::fmt::Debug for Json {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Json({} operations)", self.ops.len())
+    }
+}
+
+impl Json {
+    /// Compiles a subtree of the file. Every problem in it is pushed with its place.
+    pub fn compile(node: &Node, names: Names, problems: &mut Vec<Problem>) -> Option<Json> {
+        let mut writer = Writer { ops: Vec::new(), names, problems, good: true };
+        writer.node(node);
+        let good = writer.good;
+        let ops: Box<[Op]> = writer.ops.into();
+        let reads_body = ops.iter().any(|op| match op {
+            Op::SpliceBody => true,
+            Op::Value(e) | Op::Text(e) => e.reads("body"),
+            _ => false,
+        });
+        good.then_some(Json { ops, reads_body })
+    }
+
+    /// Whether the service's body is used, so that it must be JSON.
+    pub fn reads_body(&self) -> bool {
+        self.reads_body
+    }
+
+    /// The filled JSON text.
+    ///
+    /// # Errors
+    /// An expression that can't be evaluated. Never half an answer: the bytes are dropped.
+    pub fn render(&self, scope: &Arc<Scope>) -> Result<Vec<u8>, Failed> {
+        let names = Value::from_dyn_object(scope.clone());
+        let mut out = Vec::with_capacity(256);
+        for op in &self.ops {
+            match op {
+                Op::Bytes(bytes) => out.extend_from_slice(bytes),
+                Op::Value(expression) => write_value(&expression.value(&names)?, &mut out)?,
+                Op::Text(expression) => write_inside_text(&expression.value(&names)?, &mut out)?,
+                Op::SpliceBody => splice(scope.body.as_deref(), &mut out),
+                Op::SpliceRequestBody => splice(scope.request_body.as_deref(), &mut out),
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A body that is not JSON is `none`; where that would be a lie the caller has checked before.
+fn splice(body: Option<&super::Body>, out: &mut Vec<u8>) {
+    match body {
+        Some(body) if body.is_json() => out.extend_from_slice(body.bytes().trim_ascii()),
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+fn write_value(value: &Value, out: &mut Vec<u8>) -> Result<(), Failed> {
+    if value.is_undefined() {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    }
+    serde_json::to_writer(out, value).map_err(|_| Failed("a value has no JSON form".to_owned()))
+}
+
+fn write_inside_text(value: &Value, out: &mut Vec<u8>) -> Result<(), Failed> {
+    // None and undefined are empty here: Jinja would print the word "none" to a patient.
+    let text = match value.kind() {
+        ValueKind::Undefined | ValueKind::None => return Ok(()),
+        _ => value.to_string(),
+    };
+    let quoted = serde_json::to_vec(&text).map_err(|_| Failed("a value has no text form".to_owned()))?;
+    out.extend_from_slice(&quoted[1..quoted.len() - 1]);
+    Ok(())
+}
+
+struct Writer<'p> {
+    ops: Vec<Op>,
+    names: Names,
+    problems: &'p mut Vec<Problem>,
+    good: bool,
+}
+
+impl Writer<'_> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        match self.ops.last_mut() {
+            Some(Op::Bytes(last)) => *last = [last, bytes].concat().into(),
+            _ => self.ops.push(Op::Bytes(bytes.into())),
+        }
+    }
+
+    fn node(&mut self, node: &Node) {
+        match &node.kind {
+            Kind::Null => self.bytes(b"null"),
+            Kind::Scalar { text, plain } => self.scalar(node, text, *plain),
+            Kind::List(items) => {
+                self.bytes(b"[");
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        self.bytes(b",");
+                    }
+                    self.node(item);
+                }
+                self.bytes(b"]");
+            }
+            Kind::Map(entries) => {
+                self.bytes(b"{");
+                for (at, entry) in entries.iter().enumerate() {
+                    if at > 0 {
+                        self.bytes(b",");
+                    }
+                    self.bytes(&quoted(&entry.key));
+                    self.bytes(b":");
+                    self.node(&entry.value);
+                }
+                self.bytes(b"}");
+            }
+        }
+    }
+
+    fn scalar(&mut self, node: &Node, text: &str, plain: bool) {
+        if plain && node.written.is_none() && is_json_literal(text) {
+            return self.bytes(text.as_bytes());
+        }
+        match pieces(text) {
+            Err(why) => self.problem(node, why),
+            Ok(pieces) => match pieces.as_slice() {
+                [Found::Expression("body")] if self.names.0.contains(&"body") => self.ops.push(Op::SpliceBody),
+                [Found::Expression("request.body")] if self.names.0.contains(&"request") => self.ops.push(Op::SpliceRequestBody),
+                [Found::Expression(source)] => self.expression(node, source, Op::Value),
+                pieces => {
+                    self.bytes(b"\"");
+                    for piece in pieces {
+                        match piece {
+                            Found::Text(text) => {
+                                let quoted = quoted(text);
+                                self.bytes(&quoted[1..quoted.len() - 1]);
+                            }
+                            Found::Expression(source) => self.expression(node, source, Op::Text),
+                        }
+                    }
+                    self.bytes(b"\"");
+                }
+            },
+        }
+    }
+
+    fn expression(&mut self, node: &Node, source: &str, op: fn(Compiled) -> Op) {
+        match Compiled::new(source, &self.names) {
+            Ok(compiled) => self.ops.push(op(compiled)),
+            Err(why) => self.problem(node, why),
+        }
+    }
+
+    fn problem(&mut self, node: &Node, why: String) {
+        self.good = false;
+        self.problems.push(Problem::new(node.at, node.redact(why)));
+    }
+}
+
+fn quoted(text: &str) -> Vec<u8> {
+    serde_json::to_vec(text).expect("a text always has a JSON form")
+}
+
+fn is_json_literal(text: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(text).is_ok_and(|v| v.is_null() || v.is_boolean() || v.is_number())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Found<'a> {
+    Text(&'a str),
+    Expression(&'a str),
+}
+
+/// Cuts a text at `{{ … }}`. Quotes and braces inside of an expression are respected: `{{ {'a': '}}'} }}` is one.
+fn pieces(text: &str) -> Result<Vec<Found<'_>>, String> {
+    let mut found = Vec::new();
+    let mut left = text;
+    while let Some(open) = left.find("{{") {
+        if open > 0 {
+            found.push(Found::Text(&left[..open]));
+        }
+        let inner = &left[open + 2..];
+        let close = end_of_expression(inner).ok_or_else(|| format!("a `{{{{` without its `}}}}` in `{text}`"))?;
+        found.push(Found::Expression(inner[..close].trim()));
+        left = &inner[close + 2..];
+    }
+    if text.contains("{%") {
+        return Err("`{% … %}` has no meaning here: write an expression, `{{ … if … else … }}`".to_owned());
+    }
+    if !left.is_empty() || found.is_empty() {
+        found.push(Found::Text(left));
+    }
+    Ok(found)
+}
+
+fn end_of_expression(text: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut escaped) = (0_u32, None, false);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(q), c) if q == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') if depth > 0 => depth -= 1,
+            (None, '}') if text[at..].starts_with("}}") => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+    use crate::template::Body;
+
+    const BODY: &str = r#"{ "detail": "no existe", "n": 9007199254740993, "huge": 123456789012345678901234567890,
+        "items": [{ "on": true }, { "on": false }], "none": null }"#;
+
+    fn render(template: &str, body: &'static str) -> Result<String, String> {
+        let node = yaml::parse(template).map_err(|p| format!("{p:?}"))?;
+        let mut problems = Vec::new();
+        let json = Json::compile(&node, Names::REPLY, &mut problems);
+        let json = json.ok_or_else(|| problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("; "))?;
+        let scope = Arc::new(Scope {
+            status: Some(404),
+            body: Some(Body::new(bytes::Bytes::from_static(body.as_bytes()))),
+            params: vec![("id".into(), "7".into())],
+            query: Some("page=2".into()),
+            request_body: Some(Body::new(bytes::Bytes::from_static(br#"{ "name": "Ana" }"#))),
+            ..Scope::default()
+        });
+        json.render(&scope).map(|b| String::from_utf8(b).unwrap()).map_err(|e| e.0)
+    }
+
+    #[test]
+    fn a_template_becomes_json_with_types() {
+        let cases = [
+            (r#"{ a: 1, b: [true, null, "1", 1.10], c: plain text }"#, r#"{"a":1,"b":[true,null,"1",1.10],"c":"plain text"}"#),
+            (r#"{ status: "{{ status }}" }"#, r#"{"status":404}"#),
+            (r#"{ t: "code {{ status }}: {{ body.detail }}" }"#, r#"{"t":"code 404: no existe"}"#),
+            (r#"{ t: "{{ body.missing or 'sin \"datos\"' }}" }"#, r#"{"t":"sin \"datos\""}"#),
+            (r#"{ t: "<{{ body.none }}{{ body.missing }}>" }"#, r#"{"t":"<>"}"#),
+            (r#"{ t: "{{ body.missing }}" }"#, r#"{"t":null}"#),
+            (r#"{ n: "{{ body.n }}" }"#, r#"{"n":9007199254740993}"#),
+            (r#"{ n: "{{ body.items | length }}" }"#, r#"{"n":2}"#),
+            (r#"{ n: "{{ body.items | selectattr('on') | list | length }}" }"#, r#"{"n":1}"#),
+            (r#"{ n: "{{ {'a': '}}'}.a }}" }"#, r#"{"n":"}}"}"#),
+            (r#"{ p: "{{ params.id }}", q: "{{ query.page }}", r: "{{ query.none }}" }"#, r#"{"p":"7","q":"2","r":null}"#),
+            (r#""{{ body.detail }}""#, r#""no existe""#),
+            (r#"{ n: "{{ request.body.name }}", all: "{{ request.body }}" }"#, r#"{"n":"Ana","all":{ "name": "Ana" }}"#),
+        ];
+        for (template, expected) in cases {
+            assert_eq!(render(template, BODY), Ok(expected.to_owned()), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_body_passed_on_unread_keeps_every_byte() {
+        let expected = format!(r#"{{"data":{BODY}}}"#);
+        assert_eq!(render(r#"{ data: "{{ body }}" }"#, BODY), Ok(expected));
+        assert_eq!(render(r#"{ data: "{{ body }}" }"#, "<html>"), Ok(r#"{"data":null}"#.to_owned()));
+    }
+
+    #[test]
+    fn what_can_never_work_is_a_problem_at_load() {
+        let cases = [
+            (r#"{ a: "{{ bdy }}" }"#, "nothing is called `bdy` here"),
+            (r#"{ a: "{{ body. }}" }"#, "is not an expression"),
+            (r#"{ a: "{{ body" }"#, "without its `}}`"),
+            (r#"{ a: "{% if x %}" }"#, "no meaning here"),
+        ];
+        for (template, why) in cases {
+            let error = render(template, BODY).unwrap_err();
+            assert!(error.contains(why), "{template}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_expression_that_fails_is_an_error_and_never_half_an_answer() {
+        for template in [r#"{ a: 1, b: "{{ body.missing.x }}" }"#, r#"{ b: "{{ 1 / 0 }}" }"#, r#"{ b: "{{ range(1000000000) | list }}" }"#] {
+            let error = render(template, BODY).unwrap_err();
+            assert!(!error.contains("no existe"), "{error}");
+        }
+    }
+}

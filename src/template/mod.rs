@@ -1,0 +1,29 @@
+//! Text and JSON with holes, compiled at load and filled per request. Pure.
+//!
+//! [`Line`] is for paths, queries and headers: `{param}`, `{claims.a.b}`, `{query.x}`, `{x:-default}`.
+//! [`Json`] is for answers: any JSON whose texts hold Jinja expressions, `"{{ body.detail or 'no detail' }}"`.
+
+mod expression;
+mod json;
+mod line;
+mod scope;
+
+pub use json::Json;
+pub use line::{Line, Missing, Use};
+pub use scope::{Body, Names, Scope};
+
+use std::borrow::Cow;
+
+/// What the holes of a [`Line`] are filled with.
+#[derive(Clone, Copy, Default)]
+pub struct Filling<'a> {
+    /// Values of the path's parameters in order, as they stand in the canonical path.
+    pub params: &'a [&'a str],
+    pub query: Option<&'a str>,
+    pub claims: Option<&'a hilum_filters::api::Claims>,
+}
+
+/// A piece of a canonical path, decoded. Canonical means that the escapes are good and the text is UTF-8.
+pub fn decoded(piece: &str) -> Cow<'_, str> {
+    percent_encoding::percent_decode_str(piece).decode_utf8_lossy()
+}

@@ -1,0 +1,116 @@
+//! The names an expression may use, and what they stand for in one request.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use minijinja::Value;
+use minijinja::value::Object;
+use serde::de::IgnoredAny;
+
+/// The names that exist in one place of the file: `status`, `body`, `claims`…
+#[derive(Clone, Copy, Debug)]
+pub struct Names(pub &'static [&'static str]);
+
+impl Names {
+    /// In `reply:`.
+    pub const REPLY: Names = Names(&["status", "body", "request", "params", "query", "claims", "now"]);
+    /// In `errors:`.
+    pub const ERRORS: Names = Names(&["reason", "status", "message", "claims", "request_id"]);
+    /// In `respond:` and `login.send`.
+    pub const REQUEST: Names = Names(&["request", "params", "query", "claims", "now"]);
+
+    pub(super) fn check(self, name: &str) -> Result<(), String> {
+        // Functions that Jinja brings are no names of ours.
+        if self.0.contains(&name) || ["range", "dict", "namespace"].contains(&name) {
+            return Ok(());
+        }
+        let hint = hilum_filters::api::did_you_mean(name, self.0.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
+        Err(format!("nothing is called `{name}` here; known are {}{}", self.0.join(", "), hint.unwrap_or_default()))
+    }
+}
+
+/// Bytes that are JSON, probably: parsed when the first expression asks, checked when they are passed on unread.
+#[derive(Debug, Default)]
+pub struct Body {
+    bytes: Bytes,
+    parsed: OnceLock<Option<Value>>,
+}
+
+impl Body {
+    pub fn new(bytes: Bytes) -> Arc<Self> {
+        Arc::new(Body { bytes, parsed: OnceLock::new() })
+    }
+
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The parsed value; `None` when it is not JSON.
+    pub fn value(&self) -> Option<&Value> {
+        self.parsed.get_or_init(|| serde_json::from_slice(&self.bytes).ok()).as_ref()
+    }
+
+    /// Whether it is JSON. Cheaper than [`Body::value`], which is asked when it was called already.
+    pub fn is_json(&self) -> bool {
+        match self.parsed.get() {
+            Some(parsed) => parsed.is_some(),
+            None => serde_json::from_slice::<IgnoredAny>(&self.bytes).is_ok(),
+        }
+    }
+}
+
+/// What the names stand for in one request. What is not there is `none`.
+#[derive(Debug, Default)]
+pub struct Scope {
+    pub status: Option<u16>,
+    pub body: Option<Arc<Body>>,
+    pub request_body: Option<Arc<Body>>,
+    /// Names and decoded values of the path's parameters.
+    pub params: Vec<(String, String)>,
+    pub query: Option<Box<str>>,
+    pub claims: Option<Value>,
+    pub reason: Option<&'static str>,
+    pub message: Option<Arc<str>>,
+    pub request_id: Option<hilum_filters::api::RequestId>,
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let or_none = |value: Option<Value>| Some(value.unwrap_or_else(|| Value::from(())));
+        match key.as_str()? {
+            "status" => or_none(self.status.map(Value::from)),
+            "body" => or_none(self.body.as_ref().and_then(|b| b.value().cloned())),
+            "request" => {
+                let body = self.request_body.as_ref().and_then(|b| b.value().cloned()).unwrap_or_else(|| Value::from(()));
+                Some(Value::from(BTreeMap::from([("body", body)])))
+            }
+            "params" => {
+                let params: BTreeMap<&str, Value> = self.params.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str()))).collect();
+                Some(Value::from(params))
+            }
+            "query" => Some(Value::from_object(Query(self.query.clone().unwrap_or_default()))),
+            "claims" => or_none(self.claims.clone()),
+            "reason" => or_none(self.reason.map(Value::from)),
+            "message" => or_none(self.message.clone().map(Value::from)),
+            "request_id" => or_none(self.request_id.as_ref().map(|id| Value::from(id.as_str()))),
+            "now" => Some(Value::from(unix_now())),
+            _ => None,
+        }
+    }
+}
+
+/// `query.name` is the first value of that name.
+#[derive(Debug)]
+struct Query(Box<str>);
+
+impl Object for Query {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        crate::router::query_values(&self.0, key.as_str()?).next().map(|v| Value::from(&*v))
+    }
+}
+
+/// Seconds since 1970.
+fn unix_now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
