@@ -29,11 +29,14 @@ impl Files {
             build.problems.push(Problem::new(written.root.at, text).help("it is relative to this file"));
         }
         if !build.path.has_rest() {
-            let problem = Problem::new(at, format!("`files` serves what is below `{}`", build.path)).help("let the path of the route end in `/**`");
+            let problem = Problem::new(at, format!("`files` serves what is below `{}`", build.path))
+                .help("let the path of the route end in `/**`");
             build.problems.push(problem);
         }
         if let Some(index) = written.index.as_ref().filter(|i| i.value.contains('/') || i.value.starts_with('.')) {
-            build.problems.push(Problem::new(index.at, format!("expected the name of a file, found `{}`", index.value)));
+            build
+                .problems
+                .push(Problem::new(index.at, format!("expected the name of a file, found `{}`", index.value)));
         }
         let cache_control = match written.cache {
             None => HeaderValue::from_static("no-cache"),
@@ -137,13 +140,18 @@ fn send(mut answer: Answer, file: std::fs::File, len: u64, range: Option<&Header
 enum Range {
     Whole,
     /// Both ends are sent.
-    Part { from: u64, to: u64 },
+    Part {
+        from: u64,
+        to: u64,
+    },
     Unsatisfiable,
 }
 
 /// One range of bytes (RFC 9110, 14.1.2). Several ranges, other units and nonsense are ignored, as the RFC allows.
 fn parse_range(text: &str, len: u64) -> Range {
-    let Some((first, last)) = text.strip_prefix("bytes=").filter(|r| !r.contains(',')).and_then(|r| r.trim().split_once('-')) else {
+    let Some((first, last)) =
+        text.strip_prefix("bytes=").filter(|r| !r.contains(',')).and_then(|r| r.trim().split_once('-'))
+    else {
         return Range::Whole;
     };
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().unwrap_or(u64::MAX));
@@ -205,7 +213,9 @@ impl Conditions<'_> {
     }
 
     fn lists(&self, tags: &str, weak: bool) -> bool {
-        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag == self.etag || (weak && tag.strip_prefix("W/") == Some(self.etag)))
+        tags.split(',')
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag == self.etag || (weak && tag.strip_prefix("W/") == Some(self.etag)))
     }
 
     fn text(&self, name: &header::HeaderName) -> Option<&str> {
@@ -238,7 +248,8 @@ fn ascii(text: &str) -> HeaderValue {
 /// By extension; text is UTF-8.
 fn content_type(path: &str) -> HeaderValue {
     let kind = mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream");
-    let text = kind.starts_with("text/") || ["application/javascript", "application/json", "image/svg+xml"].contains(&kind);
+    let text =
+        kind.starts_with("text/") || ["application/javascript", "application/json", "image/svg+xml"].contains(&kind);
     match text && !kind.contains("charset") {
         true => ascii(&format!("{kind}; charset=utf-8")),
         false => HeaderValue::from_static(kind),
@@ -259,7 +270,13 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let root = dir.path().join("root");
             std::fs::create_dir_all(root.join("sub")).unwrap();
-            for (name, text) in [("a.txt", "0123456789"), ("empty.txt", ""), ("sub/index.html", "<p>"), (".secret", "x"), ("ñ b.css", "p{}")] {
+            for (name, text) in [
+                ("a.txt", "0123456789"),
+                ("empty.txt", ""),
+                ("sub/index.html", "<p>"),
+                (".secret", "x"),
+                ("ñ b.css", "p{}"),
+            ] {
                 std::fs::write(root.join(name), text).unwrap();
             }
             std::fs::write(dir.path().join("outside.txt"), "outside").unwrap();
@@ -270,8 +287,13 @@ mod tests {
         }
 
         fn get(&self, rest: &str, headers: &[(&'static str, &str)]) -> (u16, HeaderMap, String) {
-            let files = Files { root: self.dir.path().join("root"), index: Some("index.html".into()), cache_control: HeaderValue::from_static("no-cache") };
-            let headers = headers.iter().map(|(n, v)| (header::HeaderName::from_static(n), v.parse().unwrap())).collect();
+            let files = Files {
+                root: self.dir.path().join("root"),
+                index: Some("index.html".into()),
+                cache_control: HeaderValue::from_static("no-cache"),
+            };
+            let headers =
+                headers.iter().map(|(n, v)| (header::HeaderName::from_static(n), v.parse().unwrap())).collect();
             match files.answer(rest, &Method::GET, &headers) {
                 Err(refusal) => (refusal.status.as_u16(), HeaderMap::new(), refusal.reason.to_owned()),
                 Ok(answer) => {
@@ -361,7 +383,11 @@ mod tests {
     #[test]
     fn types_are_told_and_never_guessed_by_the_client() {
         let folder = Folder::new();
-        for (rest, kind) in [("a.txt", "text/plain; charset=utf-8"), ("sub/", "text/html; charset=utf-8"), ("%C3%B1%20b.css", "text/css; charset=utf-8")] {
+        for (rest, kind) in [
+            ("a.txt", "text/plain; charset=utf-8"),
+            ("sub/", "text/html; charset=utf-8"),
+            ("%C3%B1%20b.css", "text/css; charset=utf-8"),
+        ] {
             let (_, headers, _) = folder.get(rest, &[]);
             assert_eq!(headers[header::CONTENT_TYPE], kind);
             assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");

@@ -62,7 +62,9 @@ impl Forward {
         for (name, text) in &written.headers.0 {
             match name.value.parse::<HeaderName>() {
                 Ok(header) if may_be_set(&header) => headers.push((header, line(text, Use::Header, build)?)),
-                Ok(_) => build.problems.push(Problem::new(name.at, format!("`{}` is written by Hilum alone", name.value))),
+                Ok(_) => {
+                    build.problems.push(Problem::new(name.at, format!("`{}` is written by Hilum alone", name.value)))
+                }
                 Err(_) => build.problems.push(Problem::new(name.at, format!("`{}` is no header name", name.value))),
             }
         }
@@ -76,7 +78,10 @@ impl Forward {
         let target = match path {
             None => None,
             Some(path) => {
-                let query = query.into_iter().map(|(name, line)| Some((encoded_name(&name.value), line?))).collect::<Option<_>>()?;
+                let query = query
+                    .into_iter()
+                    .map(|(name, line)| Some((encoded_name(&name.value), line?)))
+                    .collect::<Option<_>>()?;
                 Some(Target { path: path?, query })
             }
         };
@@ -121,7 +126,11 @@ impl Forward {
 
 fn cookie<'h>(head: &Head<'h>, name: &str) -> Option<&'h str> {
     let lines = head.headers.get_all(http::header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('=')).find(|(n, _)| *n == name).map(|(_, v)| v)
+    lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(n, _)| *n == name)
+        .map(|(_, v)| v)
 }
 
 /// Compiles one line of a route; what is wrong with it is a problem.
@@ -129,7 +138,8 @@ pub(super) fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -
     match Line::compile(&text.value, build.path, used_in) {
         Ok(line) => {
             if line.needs_claims() && !build.has_claims {
-                let problem = Problem::new(text.at, "a public route has no claims").help("give the route a token, or the claim a default: `{claims.x:-none}`");
+                let problem = Problem::new(text.at, "a public route has no claims")
+                    .help("give the route a token, or the claim a default: `{claims.x:-none}`");
                 build.problems.push(problem);
             }
             Some(line)
@@ -143,11 +153,23 @@ pub(super) fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -
 
 /// Framing and routing are Hilum's, and so is what services trust.
 fn may_be_set(name: &HeaderName) -> bool {
-    ![http::header::HOST, http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING, http::header::CONNECTION, http::header::UPGRADE, http::header::TE, http::header::TRAILER]
-        .contains(name)
+    ![
+        http::header::HOST,
+        http::header::CONTENT_LENGTH,
+        http::header::TRANSFER_ENCODING,
+        http::header::CONNECTION,
+        http::header::UPGRADE,
+        http::header::TE,
+        http::header::TRAILER,
+    ]
+    .contains(name)
         && !name.as_str().starts_with("x-forwarded-")
 }
 
 fn encoded_name(name: &str) -> Box<str> {
-    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string().replace("%5F", "_").replace("%2D", "-").into()
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%5F", "_")
+        .replace("%2D", "-")
+        .into()
 }

@@ -28,7 +28,10 @@ impl Health {
             let health = pool.health();
             good &= health.up > 0;
             let status = if health.up > 0 { "healthy" } else { "unhealthy" };
-            services.insert(pool.name().to_string(), serde_json::json!({ "status": status, "peers": health.total, "up": health.up }));
+            services.insert(
+                pool.name().to_string(),
+                serde_json::json!({ "status": status, "peers": health.total, "up": health.up }),
+            );
         }
         let status = if good { "healthy" } else { "unhealthy" };
         let mut body = serde_json::json!({ "status": status });

@@ -46,7 +46,10 @@ pub enum Content {
     None,
     Bytes(Bytes),
     /// `len` bytes of a file from where it stands.
-    File { file: std::fs::File, len: u64 },
+    File {
+        file: std::fs::File,
+        len: u64,
+    },
 }
 
 impl Answer {

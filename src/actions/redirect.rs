@@ -21,7 +21,10 @@ impl Redirect {
             None => StatusCode::FOUND,
             Some((_, status)) if [301, 302, 303, 307, 308].contains(&status.as_u16()) => status,
             Some((at, status)) => {
-                build.problems.push(Problem::new(at, format!("{} is no redirect: write 301, 302, 303, 307 or 308", status.as_u16())));
+                build.problems.push(Problem::new(
+                    at,
+                    format!("{} is no redirect: write 301, 302, 303, 307 or 308", status.as_u16()),
+                ));
                 return None;
             }
         };
@@ -40,7 +43,10 @@ impl Redirect {
 /// A template that can only be a path of ours: it begins with one slash.
 pub(crate) fn own_path(text: &Placed<String>, build: &mut Build<'_>) -> Option<Line> {
     if !text.value.starts_with('/') || text.value.starts_with("//") {
-        build.problems.push(Problem::new(text.at, format!("a redirect goes to a path of ours, such as `/index.html`, found `{}`", text.value)));
+        build.problems.push(Problem::new(
+            text.at,
+            format!("a redirect goes to a path of ours, such as `/index.html`, found `{}`", text.value),
+        ));
         return None;
     }
     line(text, Use::Path, build)

@@ -41,14 +41,20 @@ impl Respond {
         }
         let mut headers = HeaderMap::new();
         match &body {
-            Some(Body::Json(_)) => drop(headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))),
-            Some(Body::Text(_)) => drop(headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))),
+            Some(Body::Json(_)) => {
+                drop(headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
+            }
+            Some(Body::Text(_)) => {
+                drop(headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
+            }
             None => {}
         }
         for (name, value) in &written.headers.0 {
             match (name.value.parse::<HeaderName>(), HeaderValue::from_str(&value.value)) {
                 (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
-                (Err(_), _) => build.problems.push(Problem::new(name.at, format!("`{}` is no header name", name.value))),
+                (Err(_), _) => {
+                    build.problems.push(Problem::new(name.at, format!("`{}` is no header name", name.value)))
+                }
                 (_, Err(_)) => build.problems.push(Problem::new(value.at, "a header's value is visible ASCII")),
             }
         }

@@ -46,7 +46,9 @@ impl Session {
     pub(super) fn compile(written: &route::Session, build: &mut Build<'_>) -> Option<Session> {
         match written {
             route::Session::Login(login) => Login::compile(login, build).map(|l| Session::Login(Box::new(l))),
-            route::Session::Logout(name) => build.tokens.find(&name.token, "token", build.problems).map(Session::Logout),
+            route::Session::Logout(name) => {
+                build.tokens.find(&name.token, "token", build.problems).map(Session::Logout)
+            }
             route::Session::Show(name) => build.tokens.find(&name.token, "token", build.problems).map(Session::Show),
         }
     }
@@ -57,11 +59,6 @@ impl Session {
             Session::Login(login) => &login.token,
             Session::Logout(token) | Session::Show(token) => token,
         }
-    }
-
-    /// Whether the request's body is read.
-    pub fn reads_body(&self) -> bool {
-        matches!(self, Session::Login(_))
     }
 }
 
@@ -108,7 +105,9 @@ impl Login {
         let token = build.tokens.find(&written.token, "token", build.problems);
         let pool = build.pools.find(&written.service, "service", build.problems);
         if !written.path.value.starts_with('/') {
-            build.problems.push(Problem::new(written.path.at, format!("a path begins with `/`, found `{}`", written.path.value)));
+            build
+                .problems
+                .push(Problem::new(written.path.at, format!("a path begins with `/`, found `{}`", written.path.value)));
         }
         let path = line(&written.path, Use::Path, build);
         let send = match &written.send {
@@ -116,7 +115,9 @@ impl Login {
             Some(send) => Some(Json::compile(&send.json, Names::REQUEST, build.problems)?),
         };
         let claims = ClaimRules::compile(&written.claims, build.problems);
-        let named = |path: &Option<ClaimPath>, default: &str| path.clone().unwrap_or_else(|| default.parse().expect("a good path"));
+        let named = |path: &Option<ClaimPath>, default: &str| {
+            path.clone().unwrap_or_else(|| default.parse().expect("a good path"))
+        };
         Some(Login {
             token: token?,
             pool: pool?,
@@ -164,7 +165,11 @@ impl Login {
             return Err(Reason::ClaimMismatch.into());
         }
         self.end_old_session(attempt.client_headers, now).await?;
-        let ttl = self.token.open_session(&identity, lifetime.unwrap_or(Duration::MAX), now).await.map_err(|_| Reason::StoreUnavailable)?;
+        let ttl = self
+            .token
+            .open_session(&identity, lifetime.unwrap_or(Duration::MAX), now)
+            .await
+            .map_err(|_| Reason::StoreUnavailable)?;
         let mut shown = Answer::json(StatusCode::OK, answer.body);
         if let Some(cookie) = self.token.set_cookie(&identity, ttl, now, attempt.secure) {
             shown.headers.append(header::SET_COOKIE, cookie);

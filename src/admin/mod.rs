@@ -31,7 +31,9 @@ impl Admin {
         }
         let reads = *method == Method::GET || *method == Method::HEAD;
         match path {
-            "/metrics" if reads => (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.gateway.metrics().text()),
+            "/metrics" if reads => {
+                (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.gateway.metrics().text())
+            }
             "/health/live" if reads => (StatusCode::OK, TEXT, "live\n".to_owned()),
             "/health/ready" if reads => match self.gateway.is_draining() {
                 false => (StatusCode::OK, TEXT, "ready\n".to_owned()),
@@ -48,8 +50,14 @@ impl Admin {
                 }
                 None => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
             },
-            "/metrics" | "/health/live" | "/health/ready" | "/reload" => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned()),
-            _ => (StatusCode::NOT_FOUND, TEXT, "not found; there are /metrics, /health/live, /health/ready and POST /reload\n".to_owned()),
+            "/metrics" | "/health/live" | "/health/ready" | "/reload" => {
+                (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned())
+            }
+            _ => (
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "not found; there are /metrics, /health/live, /health/ready and POST /reload\n".to_owned(),
+            ),
         }
     }
 
@@ -58,7 +66,9 @@ impl Admin {
     fn is_meant(&self, headers: &HeaderMap) -> bool {
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(host::name_of);
         let address = self.address.ip().to_string();
-        let ours = |name: &str| name == "localhost" || name.trim_matches(['[', ']']) == address || name == "127.0.0.1" || name == "[::1]";
+        let ours = |name: &str| {
+            name == "localhost" || name.trim_matches(['[', ']']) == address || name == "127.0.0.1" || name == "[::1]"
+        };
         host.is_none_or(ours) && !headers.contains_key(header::ORIGIN)
     }
 }

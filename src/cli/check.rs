@@ -27,7 +27,12 @@ pub(super) fn check(paths: &Paths, filters: &[&'static [Registration]], json: bo
         print("[]")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = format!("{} and {}: no problems, {} routes\n", paths.conf.display(), paths.routes.display(), table.routes.len());
+    let mut text = format!(
+        "{} and {}: no problems, {} routes\n",
+        paths.conf.display(),
+        paths.routes.display(),
+        table.routes.len()
+    );
     let public: Vec<_> = table.routes.iter().filter(|route| route.access.is_public()).collect();
     writeln!(text, "{} of them are public:", public.len())?;
     for route in public {

@@ -10,7 +10,8 @@ use super::print;
 pub(super) fn filters(registrations: &[&'static [Registration]], json: bool) -> anyhow::Result<ExitCode> {
     let all: Vec<&Registration> = registrations.iter().flat_map(|list| list.iter()).collect();
     if json {
-        let rows = all.iter().map(|r| serde_json::json!({ "name": r.name, "example": r.example, "reasons": r.reasons }));
+        let rows =
+            all.iter().map(|r| serde_json::json!({ "name": r.name, "example": r.example, "reasons": r.reasons }));
         print(&serde_json::to_string_pretty(&rows.collect::<Vec<_>>())?)?;
         return Ok(ExitCode::SUCCESS);
     }

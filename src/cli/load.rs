@@ -7,7 +7,7 @@ use anyhow::Context;
 use hilum_filters::api::Registration;
 
 use super::Paths;
-use crate::config::conf::{self, Conf};
+use crate::config::conf::{self, Conf, Sessions};
 use crate::config::{Environment, Report, Source, env, yaml};
 use crate::identity::SessionStore;
 use crate::identity::memory::MemoryStore;
@@ -44,9 +44,19 @@ pub(super) fn prepare(paths: &Paths, filters: &[&'static [Registration]]) -> Res
     let metrics = Arc::new(Metrics::new().context("metrics can't be registered")?);
     let fleet = Fleet::new(&metrics.registry, None)?;
     let session_metrics = SessionMetrics::register(&metrics.registry)?;
-    let memory = Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone()));
+    let memory = match conf.sessions() {
+        Sessions::Memory => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
+    };
     let store: Arc<dyn SessionStore> = memory.clone();
-    let loader = Loader { path: paths.routes.clone(), environment, fleet, store, metrics, session_metrics, filters: filters.to_vec() };
+    let loader = Loader {
+        path: paths.routes.clone(),
+        environment,
+        fleet,
+        store,
+        metrics,
+        session_metrics,
+        filters: filters.to_vec(),
+    };
     let conf_dir = paths.conf.parent().map(Path::to_path_buf).unwrap_or_default();
     Ok(Loaded { conf, memory, loader, conf_dir })
 }
@@ -76,7 +86,11 @@ pub(super) fn tell(stop: Stop, json: bool) -> anyhow::Result<std::process::ExitC
     match stop {
         Stop::Error(error) => Err(error),
         Stop::Problems(report) => {
-            if json { super::print(&report.json())? } else { eprint!("{report}") }
+            if json {
+                super::print(&report.json())?
+            } else {
+                eprint!("{report}")
+            }
             Ok(std::process::ExitCode::FAILURE)
         }
     }

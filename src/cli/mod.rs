@@ -81,7 +81,8 @@ pub fn main(registrations: &[&'static [Registration]]) -> ExitCode {
     };
     done.unwrap_or_else(|e| {
         // The pipe's reader has gone (`hilum routes | head`): nobody is left to tell.
-        let broken_pipe = e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
+        let broken_pipe =
+            e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
         if !broken_pipe {
             eprintln!("hilum: {e:#}");
         }

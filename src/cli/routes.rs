@@ -29,7 +29,8 @@ pub(super) fn routes(paths: &Paths, filters: &[&'static [Registration]], json: b
         print(&serde_json::to_string_pretty(&rows)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<[String; 4]> = table.routes.iter().map(|r| [r.rule.clone(), r.name.to_string(), auth(r), does(r)]).collect();
+    let rows: Vec<[String; 4]> =
+        table.routes.iter().map(|r| [r.rule.clone(), r.name.to_string(), auth(r), does(r)]).collect();
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
     let (rule, name, who) = (width(0), width(1), width(2));
     let mut text = String::new();

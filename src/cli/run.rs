@@ -27,10 +27,14 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         Load::Problems(report) => return tell(Stop::Problems(report), false),
     };
     for token in table.tokens.iter().filter(|token| token.has_weak_secret()) {
-        log::warn!("the secret of the token `{}` is too short to be safe: whoever guesses it can be anybody", token.name());
+        log::warn!(
+            "the secret of the token `{}` is too short to be safe: whoever guesses it can be anybody",
+            token.name()
+        );
     }
     metrics.loaded(&table.hash);
-    let access_log = Arc::new(AccessLog::start(&destination(&log, &loaded.conf_dir), metrics.access_log_dropped.clone())?);
+    let access_log =
+        Arc::new(AccessLog::start(&destination(&log, &loaded.conf_dir), metrics.access_log_dropped.clone())?);
     let fleet = loaded.loader.fleet.clone();
     let gateway = Gateway::new(*table, fleet, metrics, access_log, conf.trusted_proxies());
     let settings = Settings {
@@ -41,7 +45,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         idle: conf.connections().idle(),
         drain: conf.drain(),
     };
-    server::run(&settings, gateway, loaded.loader, loaded.memory)?;
+    server::run(&settings, &gateway, loaded.loader, loaded.memory)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -239,7 +239,8 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
     for listener in conf.listeners.value.iter().filter_map(|l| l.0.as_ref()) {
         // Port 0 is another port each time it is asked for.
         if listener.address.value.0.port() != 0 && seen.contains(&listener.address.value) {
-            problems.push(Problem::new(listener.address.at, format!("{} is listened on twice", listener.address.value.0)));
+            problems
+                .push(Problem::new(listener.address.at, format!("{} is listened on twice", listener.address.value.0)));
         }
         seen.push(listener.address.value);
     }
@@ -261,6 +262,11 @@ impl Conf {
     /// The listeners in order.
     pub fn listeners(&self) -> Vec<SocketAddr> {
         self.listeners.value.iter().filter_map(|l| l.0.as_ref()).map(|l| l.address.value.0).collect()
+    }
+
+    /// Where sessions are kept.
+    pub fn sessions(&self) -> Sessions {
+        self.sessions.as_ref().and_then(|s| s.0.as_ref()).map_or(Sessions::Memory, |s| s.value)
     }
 
     /// The address of the admin listener. Default 127.0.0.1:9901.

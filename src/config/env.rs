@@ -10,9 +10,8 @@
 //! and neither is what a variable holds. An expanded value keeps its source text, which messages show instead of it.
 
 use hilum_filters::api::{At, Kind, Node, Problem};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsString;
-use std::sync::{Mutex, PoisonError};
 
 /// Defaults within defaults: nobody writes more, and each level is a call.
 const DEEPEST: usize = 16;
@@ -20,7 +19,6 @@ const DEEPEST: usize = 16;
 /// The variables a file may name, read once. Not printable: a variable may hold a secret.
 pub struct Environment {
     values: HashMap<String, OsString>,
-    asked: Mutex<BTreeSet<String>>,
 }
 
 impl Environment {
@@ -28,23 +26,18 @@ impl Environment {
     pub fn process() -> Self {
         // A name that is not UTF-8 cannot be written in a file, so nobody can ask for it.
         let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-        Self { values: std::env::vars_os().filter_map(named).collect(), asked: Mutex::default() }
+        Self { values: std::env::vars_os().filter_map(named).collect() }
     }
 
     /// Exactly these variables and no others.
+    #[cfg(test)]
     pub fn of(values: &[(&str, &str)]) -> Self {
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
-        Self { values, asked: Mutex::default() }
-    }
-
-    /// Every name that a file has mentioned so far, in a default that was not needed too; sorted.
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        Self { values }
     }
 
     /// The value, or why there is none.
     fn value(&self, name: &str) -> Result<&str, &'static str> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         match self.values.get(name).map(|value| value.to_str()) {
             None => Err("not set"),
             Some(Some("")) => Err("empty"),
@@ -301,17 +294,9 @@ mod tests {
     }
 
     #[test]
-    fn mentioned_names_are_remembered() {
-        let environment = environment();
-        let mut problems = Vec::new();
-        expand(&mut scalar("${PORT:-${SPARE:-1}} ${A} $${NOT}"), &environment, &mut problems);
-        assert_eq!(environment.asked(), ["A", "PORT", "SPARE"]);
-    }
-
-    #[test]
     fn a_value_that_is_no_text_is_a_problem() {
         let values = HashMap::from([("BYTES".to_owned(), OsString::from_vec(vec![0xff]))]);
-        let environment = Environment { values, asked: Mutex::default() };
+        let environment = Environment { values };
         let mut problems = Vec::new();
         expand(&mut scalar("${BYTES}"), &environment, &mut problems);
         assert_eq!(problems[0].message, "the variable `BYTES` is not valid UTF-8");

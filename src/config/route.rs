@@ -62,7 +62,9 @@ impl std::str::FromStr for Public {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        (text == "public").then_some(Public).ok_or_else(|| format!("expected `public` or `{{ token: NAME }}`, found `{text}`"))
+        (text == "public")
+            .then_some(Public)
+            .ok_or_else(|| format!("expected `public` or `{{ token: NAME }}`, found `{text}`"))
     }
 }
 
@@ -144,7 +146,11 @@ impl std::str::FromStr for Status {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let status = text.parse::<u16>().ok().filter(|n| (200..600).contains(n)).and_then(|n| http::StatusCode::from_u16(n).ok());
+        let status = text
+            .parse::<u16>()
+            .ok()
+            .filter(|n| (200..600).contains(n))
+            .and_then(|n| http::StatusCode::from_u16(n).ok());
         status.map(Status).ok_or_else(|| format!("expected a status from 200 to 599, found `{text}`"))
     }
 }
@@ -226,7 +232,7 @@ pub struct Files {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Session {
-    Login(Login),
+    Login(Box<Login>),
     Logout(TokenName),
     Show(TokenName),
 }
@@ -348,7 +354,10 @@ pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Pro
         }
         [first, more @ ..] => {
             for entry in more {
-                let text = format!("`{}` is a second action; the first is `{}` in line {}", entry.key, first.key, first.at.line);
+                let text = format!(
+                    "`{}` is a second action; the first is `{}` in line {}",
+                    entry.key, first.key, first.at.line
+                );
                 problems.push(Problem::new(entry.at, text));
             }
         }
@@ -379,7 +388,11 @@ fn default_name(rule: Option<&Placed<Rule>>) -> String {
     })
 }
 
-fn rule(written: &Placed<Try<LineOrMap<MatchLine, MatchMap>>>, prefix: Option<&Pattern>, problems: &mut Vec<Problem>) -> Option<Placed<Rule>> {
+fn rule(
+    written: &Placed<Try<LineOrMap<MatchLine, MatchMap>>>,
+    prefix: Option<&Pattern>,
+    problems: &mut Vec<Problem>,
+) -> Option<Placed<Rule>> {
     let at = written.at;
     let (path_at, mut rule) = match written.value.0.as_ref()? {
         LineOrMap::Line(line) => {
@@ -414,7 +427,8 @@ fn rule_of_map(map: &MatchMap, problems: &mut Vec<Problem>) -> Rule {
             Err(why) => problems.push(Problem::new(name.at, why)),
         }
     }
-    rule.query = map.query.0.iter().map(|(name, value)| (name.value.clone(), Condition::from(value.value.as_str()))).collect();
+    rule.query =
+        map.query.0.iter().map(|(name, value)| (name.value.clone(), Condition::from(value.value.as_str()))).collect();
     rule
 }
 

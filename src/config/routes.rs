@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hilum_filters::api::{At, Entries, Entry, Kind, LineOrMap, Node, Placed, Problem, Try, did_you_mean};
+use hilum_filters::api::{Entries, Entry, Kind, LineOrMap, Node, Placed, Problem, Try, did_you_mean};
 use hilum_filters::units::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,8 +21,6 @@ pub struct Routes {
     pub routes: Vec<Route>,
     /// The parts of the file that own a path prefix, the defaults first: they decide how a 404 there looks.
     pub areas: Vec<Area>,
-    /// Where `routes:` stands.
-    pub at: At,
     /// The folder that paths in the file are relative to.
     pub base_dir: PathBuf,
 }
@@ -272,7 +270,7 @@ pub fn read(node: &Node, base_dir: PathBuf, problems: &mut Vec<Problem>) -> Opti
     if file.routes.value.is_empty() {
         problems.push(Problem::new(file.routes.at, "there are no routes, so every request would be a 404"));
     }
-    Some(Routes { services: file.services, tokens: file.tokens, routes, areas, at: file.routes.at, base_dir })
+    Some(Routes { services: file.services, tokens: file.tokens, routes, areas, base_dir })
 }
 
 struct Walk<'p> {
@@ -306,7 +304,8 @@ impl Walk<'_> {
         let Some(group) = own.read::<Group>(self.problems) else { return };
         let path = match group.path.map(|p| (p.at, p.value)) {
             Some((at, path)) if path.has_rest() => {
-                self.problems.push(Problem::new(at, "the path of a group is a prefix: it has no `**` and no `{name...}`"));
+                self.problems
+                    .push(Problem::new(at, "the path of a group is a prefix: it has no `**` and no `{name...}`"));
                 return;
             }
             Some((_, path)) => Some(prefix.map_or(path.clone(), |prefix| path.below(prefix))),
@@ -317,7 +316,8 @@ impl Walk<'_> {
         inherit(&mut merged, inherited, route::DEEP_KEYS);
         self.area(path.clone(), &merged);
         if group.routes.value.is_empty() {
-            self.problems.push(Problem::new(group.routes.at, format!("the group `{}` has no routes", group.group.value)));
+            self.problems
+                .push(Problem::new(group.routes.at, format!("the group `{}` has no routes", group.group.value)));
         }
         for route in &group.routes.value {
             self.entry(route, path.as_ref(), &merged);
@@ -354,7 +354,10 @@ impl Walk<'_> {
                 let problem = Problem::new(entry.at, format!("`{}` belongs to one route, not to a group", entry.key));
                 self.problems.push(problem);
             } else if !routes.is_empty() && routes.iter().all(|r| r.get(&entry.key).is_some()) {
-                let problem = Problem::new(entry.at, format!("`{}` has no effect: every route of the group has its own", entry.key));
+                let problem = Problem::new(
+                    entry.at,
+                    format!("`{}` has no effect: every route of the group has its own", entry.key),
+                );
                 self.problems.push(problem);
             }
         }

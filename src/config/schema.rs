@@ -43,7 +43,8 @@ fn shared(registrations: &[&'static [Registration]], generator: &mut SchemaGener
     let mut forms: Vec<Value> = Vec::new();
     for registration in registrations.iter().flat_map(|list| list.iter()) {
         let options: Value = (registration.schema)(generator).into();
-        let mut entry = json!({ "type": "object", "properties": {}, "additionalProperties": false, "minProperties": 1 });
+        let mut entry =
+            json!({ "type": "object", "properties": {}, "additionalProperties": false, "minProperties": 1 });
         entry["properties"][registration.name] = options;
         forms.extend([json!({ "const": registration.name }), entry]);
     }

@@ -20,9 +20,16 @@ pub enum Caller {
     /// There is one, and it is not accepted.
     Refused { why: Refused, by: By },
     /// The token is good; whether its session is, the store does not say.
-    StoreDown { by: By },
+    StoreDown {
+        #[allow(dead_code, reason = "complete as the other kinds are; what a browser sent by itself is treated apart")]
+        by: By,
+    },
     /// This one.
-    Known { identity: Arc<Identity>, by: By },
+    Known {
+        identity: Arc<Identity>,
+        #[allow(dead_code, reason = "complete as the other kinds are; what a browser sent by itself is treated apart")]
+        by: By,
+    },
 }
 
 /// A verified token and what is made of it. Shared by all requests that bring the same token. `Debug` shows neither

@@ -38,6 +38,7 @@ pub struct StoreDown;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutError {
     /// The store did not answer.
+    #[allow(dead_code, reason = "a store behind a network can be down; the one in memory can't")]
     Down,
     /// It holds as many living sessions as it may.
     Full,

@@ -18,8 +18,8 @@ use crate::actions::{Action, Answer};
 use crate::identity::Caller;
 use crate::refusal::{Reason, Refusal};
 use crate::services::{Call, call};
-use crate::table::decide::{self, Facts, Match, Verdict};
 use crate::table::Route;
+use crate::table::decide::{self, Facts, Match, Verdict};
 use crate::template::{Body, Filling, Scope, decoded};
 
 /// What is done with a request after everything was decided.
@@ -188,7 +188,13 @@ async fn files(head: &RequestHeader, ctx: &Ctx, rest: String) -> Result<Answer, 
 }
 
 /// Read whole, asked whole, shaped whole: a bad body is refused before a peer is chosen, a bad answer becomes our own 502.
-async fn buffered(session: &mut Session, ctx: &mut Ctx, route: &Route, forward: &Forward, onward: Onward) -> Result<Answer, Refusal> {
+async fn buffered(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    route: &Route,
+    forward: &Forward,
+    onward: Onward,
+) -> Result<Answer, Refusal> {
     let sent = body::read(session, ctx, route.limits.body).await?;
     let client = session.req_header();
     let mut head = forward::own_head(client);
@@ -203,7 +209,9 @@ async fn buffered(session: &mut Session, ctx: &mut Ctx, route: &Route, forward: 
     let answer = call(&forward.pool, onward.key, &question, ctx.call_deadline()).await.map_err(Reason::from)?;
     ctx.called = Some(answer.peer);
     let mut headers = answer.headers;
-    for name in [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::ACCEPT_RANGES] {
+    for name in
+        [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::ACCEPT_RANGES]
+    {
         headers.remove(name);
     }
     forward::clean(&ctx.table, &mut headers);
@@ -230,7 +238,12 @@ pub(super) fn set_headers(head: &mut RequestHeader, onward: &Onward) -> Result<(
     Ok(())
 }
 
-async fn session_answer(session: &mut Session, ctx: &mut Ctx, route: &Route, action: &SessionAction) -> Result<(Answer, Scope), Refusal> {
+async fn session_answer(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    route: &Route,
+    action: &SessionAction,
+) -> Result<(Answer, Scope), Refusal> {
     match action {
         SessionAction::Show(_) => {
             let answer = show(&ctx.caller)?;

@@ -25,13 +25,27 @@ impl Failure {
             return Failure::Client(reason);
         }
         match (error.esource(), error.etype()) {
-            (_, ErrorType::ConnectTimedout | ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError | ErrorType::ConnectProxyFailure | ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout | ErrorType::InvalidCert | ErrorType::HandshakeError)
+            (
+                _,
+                ErrorType::ConnectTimedout
+                | ErrorType::ConnectRefused
+                | ErrorType::ConnectNoRoute
+                | ErrorType::ConnectError
+                | ErrorType::ConnectProxyFailure
+                | ErrorType::TLSHandshakeFailure
+                | ErrorType::TLSHandshakeTimedout
+                | ErrorType::InvalidCert
+                | ErrorType::HandshakeError,
+            )
             | (ErrorSource::Upstream, _) => Failure::Service(match Fault::of(error) {
                 Fault::Timeout if ctx.is_late() => Fault::Deadline,
                 fault => fault,
             }),
             (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::Client(Reason::ClientTooSlow),
-            (ErrorSource::Downstream, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout) => Failure::ClientGone,
+            (
+                ErrorSource::Downstream,
+                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
+            ) => Failure::ClientGone,
             (ErrorSource::Downstream, _) => Failure::Client(Reason::Malformed),
             _ => Failure::Own,
         }

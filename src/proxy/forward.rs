@@ -45,7 +45,12 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 ///
 /// Called for each try on a fresh copy of the client's head. Identity is written here and nowhere else: what is written on the
 /// client's head before can be taken away again by the client's own `Connection` header.
-pub(super) fn to_service(ctx: &Ctx, client: &RequestHeader, head: &mut RequestHeader, passes_cookies: bool) -> Result<()> {
+pub(super) fn to_service(
+    ctx: &Ctx,
+    client: &RequestHeader,
+    head: &mut RequestHeader,
+    passes_cookies: bool,
+) -> Result<()> {
     strip(&ctx.table, head, passes_cookies);
     if let Caller::Known { identity, .. } = &ctx.caller {
         for (name, value) in &identity.headers {
@@ -63,7 +68,8 @@ pub(super) fn to_service(ctx: &Ctx, client: &RequestHeader, head: &mut RequestHe
 
 fn strip(table: &Table, head: &mut RequestHeader, passes_cookies: bool) {
     // Collected first, since names can't be removed while they are walked; mostly there are none, and nothing is allocated.
-    let doomed: smallvec::SmallVec<[HeaderName; 8]> = head.headers.keys().filter(|name| is_stripped(table, name)).cloned().collect();
+    let doomed: smallvec::SmallVec<[HeaderName; 8]> =
+        head.headers.keys().filter(|name| is_stripped(table, name)).cloned().collect();
     for name in doomed {
         head.remove_header(&name);
     }
@@ -80,7 +86,11 @@ fn is_stripped(table: &Table, name: &HeaderName) -> bool {
         return true;
     }
     match text.as_bytes().first() {
-        Some(b'x' | b'f' | b't' | b'c' | b'p') if STRIPPED.contains(&text) || STRIPPED_PREFIXES.iter().any(|p| text.starts_with(p)) => true,
+        Some(b'x' | b'f' | b't' | b'c' | b'p')
+            if STRIPPED.contains(&text) || STRIPPED_PREFIXES.iter().any(|p| text.starts_with(p)) =>
+        {
+            true
+        }
         _ => table.identity_headers.contains(name),
     }
 }
@@ -97,7 +107,11 @@ fn forwarded(ctx: &Ctx, client: &RequestHeader, head: &mut RequestHeader) -> Res
     head.insert_header(HeaderName::from_static("x-forwarded-for"), text)?;
     let proto = HeaderValue::from_static(if ctx.facts.secure { "https" } else { "http" });
     head.insert_header(HeaderName::from_static("x-forwarded-proto"), proto)?;
-    let named = client.headers.get("x-forwarded-host").filter(|_| ctx.peer_is_trusted).or_else(|| client.headers.get(header::HOST));
+    let named = client
+        .headers
+        .get("x-forwarded-host")
+        .filter(|_| ctx.peer_is_trusted)
+        .or_else(|| client.headers.get(header::HOST));
     match named {
         Some(host) => head.insert_header(HeaderName::from_static("x-forwarded-host"), host.clone()),
         None => head.insert_header(HeaderName::from_static("x-forwarded-host"), host_of(client)),

@@ -45,7 +45,8 @@ fn origin_form<'r>(raw: &'r str, head: &RequestHeader) -> Result<&'r str, Reason
     }
     let rest = raw.strip_prefix("http://").or_else(|| raw.strip_prefix("https://")).ok_or(Reason::PathRejected)?;
     let (authority, target) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-    let ours = head.headers.get(header::HOST).is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()));
+    let ours =
+        head.headers.get(header::HOST).is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()));
     if ours { Ok(target) } else { Err(Reason::HostRejected) }
 }
 
@@ -57,7 +58,12 @@ fn check_host(head: &RequestHeader) -> Result<(), Reason> {
             Ok(text) if host::is_authority(text) => Ok(()),
             _ => Err(Reason::HostRejected),
         },
-        (None, _) if head.version == Version::HTTP_2 && head.uri.authority().is_some_and(|a| host::is_authority(a.as_str())) => Ok(()),
+        (None, _)
+            if head.version == Version::HTTP_2
+                && head.uri.authority().is_some_and(|a| host::is_authority(a.as_str())) =>
+        {
+            Ok(())
+        }
         (None, _) if head.version == Version::HTTP_10 => Ok(()),
         _ => Err(Reason::HostRejected),
     }
@@ -65,7 +71,13 @@ fn check_host(head: &RequestHeader) -> Result<(), Reason> {
 
 /// The head as the router sees it.
 pub(super) fn head_of(head: &RequestHeader) -> Head<'_> {
-    Head { method: &head.method, host: host_of(head), path: head.uri.path(), query: head.uri.query(), headers: &head.headers }
+    Head {
+        method: &head.method,
+        host: host_of(head),
+        path: head.uri.path(),
+        query: head.uri.query(),
+        headers: &head.headers,
+    }
 }
 
 /// The authority that was asked.
@@ -84,7 +96,8 @@ pub(super) fn note_client(ctx: &mut Ctx, head: &RequestHeader, peer: Option<IpAd
     ctx.peer_is_trusted = ctx.gateway.trusts(peer);
     if ctx.peer_is_trusted {
         ctx.facts.client = client_behind(&ctx.gateway, peer, &head.headers);
-        ctx.facts.secure |= last(&head.headers, "x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+        ctx.facts.secure |=
+            last(&head.headers, "x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
     }
     if let Some(id) = head.headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).and_then(RequestId::new) {
         ctx.facts.request_id = id;
@@ -115,8 +128,11 @@ fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// A nomination that would take a header away that the exchange depends on (RFC 9110, 7.6.1). Pingora sees `Host` only after a
 /// connection to a service was taken.
 pub(super) fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut nominated = headers.get_all(header::CONNECTION).iter().flat_map(|line| line.to_str().unwrap_or("").split(','));
-    match nominated.any(|name| ["host", "content-length", "transfer-encoding"].iter().any(|n| name.trim().eq_ignore_ascii_case(n))) {
+    let mut nominated =
+        headers.get_all(header::CONNECTION).iter().flat_map(|line| line.to_str().unwrap_or("").split(','));
+    match nominated
+        .any(|name| ["host", "content-length", "transfer-encoding"].iter().any(|n| name.trim().eq_ignore_ascii_case(n)))
+    {
         true => Err(Reason::Malformed.into()),
         false => Ok(()),
     }

@@ -60,7 +60,9 @@ impl ProxyHttp for Gateway {
         let mut peer = asked.picked.peer.http_peer();
         if let Some(left) = left {
             let options = &mut peer.options;
-            for timeout in [&mut options.total_connection_timeout, &mut options.read_timeout, &mut options.write_timeout] {
+            for timeout in
+                [&mut options.total_connection_timeout, &mut options.read_timeout, &mut options.write_timeout]
+            {
                 *timeout = Some(timeout.map_or(left, |t| t.min(left)));
             }
         }
@@ -77,7 +79,12 @@ impl ProxyHttp for Gateway {
         Ok(Box::new(peer))
     }
 
-    async fn upstream_request_filter(&self, session: &mut Session, head: &mut RequestHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
         let route = ctx.route.clone().ok_or_else(|| failure::error(Reason::Internal))?;
         let Action::Forward(forward) = &route.action else { return Err(failure::error(Reason::Internal)) };
         let client = session.req_header();
@@ -93,7 +100,13 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<()> {
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
         if session.was_upgraded() {
             return Ok(());
         }
@@ -143,7 +156,13 @@ impl ProxyHttp for Gateway {
         route.chain.response(u8::MAX, session.req_header(), &mut ctx.facts, &mut ctx.states, head)
     }
 
-    fn response_body_filter(&self, session: &mut Session, body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) -> Result<Option<Duration>> {
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
         if session.was_upgraded() {
             return Ok(None);
         }
@@ -213,7 +232,11 @@ impl Gateway {
             Ok(()) => session.response_written().map_or(0, |head| head.status.as_u16()),
             Err(e) if *e.etype() == ErrorType::WriteError || *e.etype() == ErrorType::ConnectionClosed => 0,
             Err(e) => {
-                log::error!("request {}: the answer to a failure can't be written: {}", ctx.facts.request_id.as_str(), e.etype().as_str());
+                log::error!(
+                    "request {}: the answer to a failure can't be written: {}",
+                    ctx.facts.request_id.as_str(),
+                    e.etype().as_str()
+                );
                 0
             }
         }

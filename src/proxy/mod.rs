@@ -43,7 +43,13 @@ struct Shared {
 }
 
 impl Gateway {
-    pub fn new(table: Table, fleet: Arc<Fleet>, metrics: Arc<Metrics>, access_log: Arc<AccessLog>, trusted_proxies: Vec<IpNet>) -> Self {
+    pub fn new(
+        table: Table,
+        fleet: Arc<Fleet>,
+        metrics: Arc<Metrics>,
+        access_log: Arc<AccessLog>,
+        trusted_proxies: Vec<IpNet>,
+    ) -> Self {
         Gateway(Arc::new(Shared {
             table: ArcSwap::from_pointee(table),
             fleet,

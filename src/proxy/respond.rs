@@ -30,11 +30,12 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, mut refusal: Re
     ctx.reason = Some(refusal.reason);
     ctx.gateway.metrics().rejected(refusal.reason);
     if refusal.clears_cookie
-        && let Some(cookie) = ctx.route.as_ref().and_then(|r| r.token.as_ref()).and_then(|t| t.clear_cookie(ctx.facts.secure))
+        && let Some(cookie) =
+            ctx.route.as_ref().and_then(|r| r.token.as_ref()).and_then(|t| t.clear_cookie(ctx.facts.secure))
     {
-        refusal.headers.append(header::SET_COOKIE, cookie);
+        refusal.headers.push((header::SET_COOKIE, cookie));
     }
-    let mut answer = if refusal.headers.contains_key(header::LOCATION) {
+    let mut answer = if refusal.has(&header::LOCATION) {
         Answer::new(refusal.status)
     } else {
         let values = match &ctx.caller {
@@ -46,9 +47,9 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, mut refusal: Re
             None => ctx.table.errors_at(session.req_header().uri.path()),
         };
         let page = errors.page(&refusal, values, &ctx.facts.request_id);
-        if page.status == StatusCode::SERVICE_UNAVAILABLE && !refusal.headers.contains_key(header::RETRY_AFTER) {
+        if page.status == StatusCode::SERVICE_UNAVAILABLE && !refusal.has(&header::RETRY_AFTER) {
             // RFC 9110, 15.6.4: an outage is passing, and a client that comes back at once makes it longer.
-            refusal.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            refusal.headers.push((header::RETRY_AFTER, HeaderValue::from_static("1")));
         }
         Answer::bytes(page.status, page.content_type, page.body)
     };
@@ -124,10 +125,16 @@ async fn send_file(session: &mut Session, ctx: &mut Ctx, file: std::fs::File, le
             read.map(|_| (file, piece))
         });
         let piece: Vec<u8>;
-        (file, piece) = read.await.or_err(ErrorType::InternalError, "a file's reader")?.or_err(ErrorType::FileReadError, "reading a file")?;
+        (file, piece) = read
+            .await
+            .or_err(ErrorType::InternalError, "a file's reader")?
+            .or_err(ErrorType::FileReadError, "reading a file")?;
         // A file that was cut while it was sent can't be told as a whole one: the connection ends short of its length.
         if piece.is_empty() && left > 0 {
-            return pingora_error::Error::e_explain(ErrorType::FileReadError, "a file became shorter while it was sent");
+            return pingora_error::Error::e_explain(
+                ErrorType::FileReadError,
+                "a file became shorter while it was sent",
+            );
         }
         left -= piece.len() as u64;
         let mut piece = Some(Bytes::from(piece));

@@ -51,7 +51,10 @@ impl Errors {
                 (None, Some(text)) => Some(ShapeBody::Text(text.value.clone().into())),
                 (None, None) if shape.status.is_some() => Some(ShapeBody::Default),
                 (None, None) => {
-                    problems.push(Problem::new(key.at, format!("`{}` says nothing: give it `json`, `text` or `status`", key.value)));
+                    problems.push(Problem::new(
+                        key.at,
+                        format!("`{}` says nothing: give it `json`, `text` or `status`", key.value),
+                    ));
                     None
                 }
                 (Some(_), Some(text)) => {
@@ -77,7 +80,8 @@ impl Errors {
 
     /// How this refusal looks: by reason, then class, then status, then `else`, then RFC 9457.
     pub fn page(&self, refusal: &Refusal, claims: Option<&minijinja::Value>, request_id: &RequestId) -> Page {
-        let message: Arc<str> = find(&self.messages, refusal).cloned().unwrap_or_else(|| refusal.default_message.into());
+        let message: Arc<str> =
+            find(&self.messages, refusal).cloned().unwrap_or_else(|| refusal.default_message.into());
         let shape = find(&self.shapes, refusal);
         let status = shape.and_then(|s| s.status).unwrap_or(refusal.status);
         let body = match shape.map(|s| &s.body) {
@@ -126,15 +130,24 @@ fn find<'e, T>(entries: &'e [(Key, T)], refusal: &Refusal) -> Option<&'e T> {
 }
 
 /// What an entry's name means; the error is a problem that waits for its place.
-fn key_of(text: &str, statuses: bool, filter_reasons: &[&'static str]) -> Result<Key, impl FnOnce(hilum_filters::api::At) -> Problem + use<>> {
-    let names: Vec<&str> = Reason::all().map(Reason::name).chain(["upstream"]).chain(filter_reasons.iter().copied()).collect();
+fn key_of(
+    text: &str,
+    statuses: bool,
+    filter_reasons: &[&'static str],
+) -> Result<Key, impl FnOnce(hilum_filters::api::At) -> Problem + use<>> {
+    let names: Vec<&str> =
+        Reason::all().map(Reason::name).chain(["upstream"]).chain(filter_reasons.iter().copied()).collect();
     match text.parse::<u16>() {
         _ if text == "else" => return Ok(Key::Else),
         _ if names.contains(&text) => return Ok(Key::Name(text.to_owned())),
         Ok(status) if statuses && (400..600).contains(&status) => return Ok(Key::Status(status)),
         _ => {}
     }
-    let what = if statuses { "expected a reason, `upstream`, a status from 400 to 599, or `else`" } else { "expected a reason, `upstream` or `else`" };
+    let what = if statuses {
+        "expected a reason, `upstream`, a status from 400 to 599, or `else`"
+    } else {
+        "expected a reason, `upstream` or `else`"
+    };
     let message = format!("{what}, found `{text}`");
     let near = did_you_mean(text, names.iter().copied()).map(|n| format!("did you mean `{n}`?"));
     Err(move |at| match near {
@@ -156,7 +169,11 @@ mod tests {
         let id = RequestId::new("r1").unwrap();
         for (reason, status, body) in cases {
             let page = errors.page(&Refusal::from(*reason), None, &id);
-            assert_eq!((page.status.as_u16(), std::str::from_utf8(&page.body).unwrap()), (*status, *body), "{reason:?}");
+            assert_eq!(
+                (page.status.as_u16(), std::str::from_utf8(&page.body).unwrap()),
+                (*status, *body),
+                "{reason:?}"
+            );
         }
     }
 
@@ -206,7 +223,10 @@ mod tests {
             let mut problems = Vec::new();
             let shared: Shared = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
             Errors::compile(&shared, &[], &mut problems);
-            let told = problems.iter().map(|p| format!("{} {}", p.message, p.help.clone().unwrap_or_default())).collect::<String>();
+            let told = problems
+                .iter()
+                .map(|p| format!("{} {}", p.message, p.help.clone().unwrap_or_default()))
+                .collect::<String>();
             assert!(told.contains(why), "{yaml}: {told}");
         }
     }

@@ -4,7 +4,7 @@ mod errors;
 mod reason;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 pub use errors::Errors;
 pub use reason::Reason;
@@ -22,7 +22,7 @@ pub struct Refusal {
     class: Option<&'static str>,
     default_message: &'static str,
     /// Headers that belong to it: `Allow`, `Retry-After`, `Location`, `Set-Cookie`.
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The token's cookie was refused and is to be cleared with this answer.
     pub clears_cookie: bool,
 }
@@ -34,7 +34,7 @@ impl From<Reason> for Refusal {
             reason: reason.name(),
             class: reason.class(),
             default_message: reason.message(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
             clears_cookie: false,
         }
     }
@@ -44,7 +44,7 @@ impl Refusal {
     /// A refusal by a filter, which brings its own name.
     pub fn by_filter(status: StatusCode, reason: &'static str) -> Self {
         let default_message = status.canonical_reason().unwrap_or("Refused");
-        Refusal { status, reason, class: None, default_message, headers: HeaderMap::new(), clears_cookie: false }
+        Refusal { status, reason, class: None, default_message, headers: Vec::new(), clears_cookie: false }
     }
 
     pub fn with_status(mut self, status: StatusCode) -> Self {
@@ -52,8 +52,13 @@ impl Refusal {
         self
     }
 
-    pub fn with_header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+    /// Whether it says something of that name.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|(n, _)| n == name)
+    }
+
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
         self
     }
 }

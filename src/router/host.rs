@@ -45,7 +45,9 @@ impl FromStr for Host {
         };
         let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]_".contains(&b));
         if !good || (name.contains(':') && !name.starts_with('[')) {
-            return Err(format!("expected a host such as `api.example.org` or `*.example.org`, without a port, found `{text}`"));
+            return Err(format!(
+                "expected a host such as `api.example.org` or `*.example.org`, without a port, found `{text}`"
+            ));
         }
         Ok(make(name.to_owned()))
     }
@@ -79,7 +81,10 @@ pub fn is_authority(authority: &str) -> bool {
         Some(v6) => v6.strip_suffix(']').is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
         None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
     };
-    good_name && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+    good_name
+        && port.is_none_or(|port| {
+            !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        })
 }
 
 #[cfg(test)]

@@ -31,9 +31,14 @@ pub struct Head<'a> {
 /// Which rule a request belongs to. `T` is what the table keeps with each rule.
 #[derive(Debug)]
 pub enum Found<'t, 'p, T> {
-    Rule { target: &'t T, values: Values<'p> },
+    Rule {
+        target: &'t T,
+        values: Values<'p>,
+    },
     /// A rule owns the path, but none of it takes this method: 405 with what `Allow` says.
-    MethodNotAllowed { allow: &'t HeaderValue },
+    MethodNotAllowed {
+        allow: &'t HeaderValue,
+    },
     Nothing,
 }
 
@@ -64,9 +69,11 @@ impl<T: Clone> Router<T> {
         let mut trie: Trie<Owner<T>> = Trie::default();
         let mut ties = Vec::new();
         for (rule, target) in rules {
-            let owner = trie
-                .entry(&rule.path)
-                .get_or_insert_with(|| Owner { rules: Vec::new(), allow: HeaderValue::from_static(""), any_host: false });
+            let owner = trie.entry(&rule.path).get_or_insert_with(|| Owner {
+                rules: Vec::new(),
+                allow: HeaderValue::from_static(""),
+                any_host: false,
+            });
             if let Some((_, first)) = owner.rules.iter().find(|(other, _)| other.ties_with(&rule)) {
                 ties.push(Tie { first: first.clone(), second: target });
                 continue;
@@ -144,7 +151,9 @@ mod tests {
             for word in words {
                 match word.split_once('=').unwrap() {
                     ("host", value) => host = value,
-                    (name, value) => drop(headers.insert(name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())),
+                    (name, value) => {
+                        drop(headers.insert(name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap()))
+                    }
                 }
             }
             let found = router.find(&Head { method: &method, host, path, query, headers: &headers });

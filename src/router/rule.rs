@@ -42,7 +42,9 @@ impl Methods {
     pub fn take(&self, method: &Method) -> bool {
         match self {
             Methods::Any => *method != Method::TRACE && *method != Method::CONNECT,
-            Methods::These(these) => these.contains(method) || (*method == Method::HEAD && these.contains(&Method::GET)),
+            Methods::These(these) => {
+                these.contains(method) || (*method == Method::HEAD && these.contains(&Method::GET))
+            }
         }
     }
 }
@@ -58,7 +60,10 @@ impl FromStr for Methods {
                 return Err(format!("`{name}` is never served"));
             }
             if name.is_empty() || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
-                return Err(format!("expected methods such as `GET` or `GET,POST` ({}), found `{name}`", known.join(", ")));
+                return Err(format!(
+                    "expected methods such as `GET` or `GET,POST` ({}), found `{name}`",
+                    known.join(", ")
+                ));
             }
             let method = name.parse().map_err(|_| format!("`{name}` is not a method"))?;
             if these.contains(&method) {
@@ -114,7 +119,8 @@ impl Rule {
     fn contradicts(&self, other: &Rule) -> bool {
         fn differ<N: PartialEq>(a: &[(N, Condition)], b: &[(N, Condition)]) -> bool {
             a.iter().any(|(name, x)| {
-                b.iter().any(|(other, y)| name == other && x != y && *x != Condition::Present && *y != Condition::Present)
+                b.iter()
+                    .any(|(other, y)| name == other && x != y && *x != Condition::Present && *y != Condition::Present)
             })
         }
         differ(&self.headers, &other.headers) || differ(&self.query, &other.query)

@@ -27,11 +27,6 @@ enum Segment {
 }
 
 impl Pattern {
-    /// The path as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
     /// The names of the parameters in order; the one of a final `/**` is empty.
     pub fn params(&self) -> impl Iterator<Item = &str> {
         let names = self.segments.iter().filter_map(|s| match s {
@@ -90,7 +85,9 @@ impl FromStr for Pattern {
             }
             match segment {
                 "**" => pattern.rest = Some(String::new()),
-                _ if segment.contains('*') => return Err("`*` has no meaning here; write `{name}` for one segment, `/**` for the rest".to_owned()),
+                _ if segment.contains('*') => {
+                    return Err("`*` has no meaning here; write `{name}` for one segment, `/**` for the rest".to_owned());
+                }
                 _ => match segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
                     Some(name) => match name.strip_suffix("...") {
                         Some(name) => pattern.rest = Some(param_name(name)?),
@@ -160,7 +157,12 @@ impl<T> Trie<T> {
     /// The most specific entry for a canonical path that `accept` takes, and the parameter values.
     ///
     /// Every node is visited at most once per request, so no path can make it slow.
-    pub fn find<'t, 'p>(&'t self, path: &'p str, values: &mut Values<'p>, accept: &impl Fn(&T) -> bool) -> Option<&'t T> {
+    pub fn find<'t, 'p>(
+        &'t self,
+        path: &'p str,
+        values: &mut Values<'p>,
+        accept: &impl Fn(&T) -> bool,
+    ) -> Option<&'t T> {
         let Some(inner) = path.strip_prefix('/') else {
             if let Some(entry) = self.here.as_ref().filter(|e| accept(e)) {
                 return Some(entry);
@@ -186,7 +188,12 @@ impl<T> Trie<T> {
         self.take_rest(inner, values, accept)
     }
 
-    fn take_rest<'t, 'p>(&'t self, rest: &'p str, values: &mut Values<'p>, accept: &impl Fn(&T) -> bool) -> Option<&'t T> {
+    fn take_rest<'t, 'p>(
+        &'t self,
+        rest: &'p str,
+        values: &mut Values<'p>,
+        accept: &impl Fn(&T) -> bool,
+    ) -> Option<&'t T> {
         let entry = self.rest.as_ref().filter(|e| accept(e))?;
         values.push(rest);
         Some(entry)
@@ -290,7 +297,7 @@ mod tests {
             [("/api", "/x", "/api/x"), ("/", "/x", "/x"), ("/api", "/", "/api"), ("/a/{b}", "/**", "/a/{b}/**")]
         {
             let joined = path.parse::<Pattern>().unwrap().below(&prefix.parse().unwrap());
-            assert_eq!(joined.as_str(), expected);
+            assert_eq!(joined.to_string(), expected);
         }
         let twice = "/{id}".parse::<Pattern>().unwrap().below(&"/a/{id}".parse().unwrap());
         assert_eq!(twice.repeated_param(), Some("id"));

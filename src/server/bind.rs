@@ -29,7 +29,8 @@ pub(super) struct Bound {
 impl Bound {
     /// Binds all addresses, or none is served.
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Bound> {
-        let sockets = settings.listeners.iter().map(|address| bind(*address, "clients")).collect::<anyhow::Result<Vec<_>>>()?;
+        let sockets =
+            settings.listeners.iter().map(|address| bind(*address, "clients")).collect::<anyhow::Result<Vec<_>>>()?;
         let admin = bind(settings.admin, "the admin listener")?;
         let mut fds = Fds::new();
         let mut keep = |socket: TcpListener| -> anyhow::Result<SocketAddr> {
@@ -53,7 +54,9 @@ impl Bound {
         service.threads = Some(threads);
         for address in &self.listeners {
             // The default reads into 64 KiB that each idle connection holds; 8 KiB costs no more system calls (measured).
-            service.add_listener(ListenerConfig::tcp(&address.to_string()).l4_buffer(L4BufferSettings::new(8 * 1024, 8 * 1024)));
+            service.add_listener(
+                ListenerConfig::tcp(address.to_string()).l4_buffer(L4BufferSettings::new(8 * 1024, 8 * 1024)),
+            );
         }
         Listening { service, fds: self.fds.clone() }
     }
@@ -62,7 +65,7 @@ impl Bound {
     pub(super) fn admin(&self, app: Admin) -> Listening<HttpServer<Admin>> {
         let mut service = Service::new("admin".to_owned(), HttpServer::new_app(app));
         service.threads = Some(1);
-        service.add_listener(ListenerConfig::tcp(&self.admin_address.to_string()));
+        service.add_listener(ListenerConfig::tcp(self.admin_address.to_string()));
         Listening { service, fds: self.fds.clone() }
     }
 }

@@ -22,6 +22,9 @@ const SETTLED: Duration = Duration::from_millis(100);
 /// How often a shard of the session store is swept.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// How long a new table waits for its names.
+const RESOLVE: Duration = Duration::from_millis(300);
+
 /// Asks for a reload.
 #[derive(Clone)]
 pub struct Reload(mpsc::Sender<oneshot::Sender<Reloaded>>);
@@ -29,7 +32,10 @@ pub struct Reload(mpsc::Sender<oneshot::Sender<Reloaded>>);
 /// What a reload came to.
 #[derive(Clone, Debug)]
 pub enum Reloaded {
-    Loaded { hash: String, routes: usize },
+    Loaded {
+        hash: String,
+        routes: usize,
+    },
     /// The text for people; the running table was kept.
     Refused(String),
 }
@@ -68,7 +74,13 @@ struct Look {
 }
 
 impl Control {
-    pub(super) fn new(gateway: Gateway, loader: Loader, memory: Arc<MemoryStore>, requests: Reloader, ready: String) -> Self {
+    pub(super) fn new(
+        gateway: Gateway,
+        loader: Loader,
+        memory: Arc<MemoryStore>,
+        requests: Reloader,
+        ready: String,
+    ) -> Self {
         Control { gateway, loader: Arc::new(loader), memory, requests: Mutex::new(requests), ready }
     }
 
@@ -91,7 +103,7 @@ impl Control {
         Some(match load {
             Err(_) => self.refuse("the file could not be compiled: a defect of the gateway, see its log".to_owned()),
             Ok(Load::Problems(report)) => self.refuse(report.to_string()),
-            Ok(Load::Table(table)) => self.take(*table),
+            Ok(Load::Table(table)) => self.take(*table).await,
         })
     }
 
@@ -101,11 +113,11 @@ impl Control {
         Reloaded::Refused(why)
     }
 
-    fn take(&self, table: Table) -> Reloaded {
+    async fn take(&self, table: Table) -> Reloaded {
         let table = Arc::new(table);
         let reloaded = Reloaded::Loaded { hash: table.hash.clone(), routes: table.routes.len() };
         // Watched before they are used, so that no request meets a pool that nobody looks after.
-        self.watch(&table);
+        self.watch(&table).await;
         let old = self.gateway.swap(table.clone());
         let gone = old.routes.iter().filter(|route| !table.routes.iter().any(|r| r.name == route.name));
         self.gateway.metrics().forget_routes(gone.map(|route| route.name.clone()));
@@ -114,15 +126,23 @@ impl Control {
         reloaded
     }
 
-    fn watch(&self, table: &Table) {
+    /// Looks after the pools of a table; new names are given a moment to be looked up, so that their first request finds a peer.
+    async fn watch(&self, table: &Table) {
         self.gateway.fleet().run(&table.pools, &tokio::runtime::Handle::current());
+        let resolved = async {
+            for pool in &table.pools {
+                pool.resolved().await;
+            }
+        };
+        // A name that does not resolve is a 503 of its own service and keeps nothing else waiting.
+        let _ = tokio::time::timeout(RESOLVE, resolved).await;
     }
 }
 
 #[async_trait]
 impl BackgroundService for Control {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        self.watch(&self.gateway.table());
+        self.watch(&self.gateway.table()).await;
         log::info!("{}", self.ready);
         let mut requests = self.requests.lock().await;
         let mut looked = look(&self.loader.path).await;

@@ -57,7 +57,9 @@ impl ShutdownSignalWatch for Signals {
         let in_flight = self.gateway.metrics().in_flight.get();
         log::info!("draining: {in_flight} requests in flight, at most {:?}", self.drain);
         self.gateway.drain();
-        let mut again = std::pin::pin!(async { tokio::select! { _ = term.recv() => (), _ = int.recv() => () } });
+        let mut again = std::pin::pin!(async {
+            tokio::select! { _ = term.recv() => (), _ = int.recv() => () }
+        });
         tokio::select! {
             () = self.lame_duck() => {}
             () = &mut again => {
@@ -86,7 +88,10 @@ fn exit_when_idle(gateway: Gateway, within: Duration) {
             left => log::warn!("stopped with {left} requests in flight: the time to drain is over"),
         }
         gateway.access_log().finish();
-        #[allow(clippy::disallowed_methods, reason = "everything is flushed, and Pingora has no other way to end early")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "everything is flushed, and Pingora has no other way to end early"
+        )]
         std::process::exit(0);
     };
     if let Err(e) = std::thread::Builder::new().name("drain".to_owned()).spawn(wait) {

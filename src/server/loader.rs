@@ -36,7 +36,8 @@ impl Loader {
     /// # Errors
     /// A file that can't be read; what is wrong inside of it is a [`Load::Problems`].
     pub fn load(&self) -> anyhow::Result<Load> {
-        let text = std::fs::read_to_string(&self.path).with_context(|| format!("{} can't be read", self.path.display()))?;
+        let text =
+            std::fs::read_to_string(&self.path).with_context(|| format!("{} can't be read", self.path.display()))?;
         Ok(self.compile(&text))
     }
 

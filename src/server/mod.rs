@@ -39,7 +39,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// An address that can't be listened on. Everything is bound before anything is served.
-pub fn run(settings: &Settings, gateway: Gateway, loader: Loader, memory: Arc<MemoryStore>) -> anyhow::Result<()> {
+pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, memory: Arc<MemoryStore>) -> anyhow::Result<()> {
     let bound = bind::Bound::new(settings)?;
     let conf = ServerConf {
         threads: settings.threads,

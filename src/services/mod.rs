@@ -27,15 +27,18 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-pub use address::{NotAPeer, PeerOptions};
+pub use address::PeerOptions;
 pub use balance::hash_key;
-pub use call::{Answer, Call, call};
-pub use fault::{CallError, Doing, Fault, Outcome};
+pub use call::{Call, call};
+pub use fault::{CallError, Fault, Outcome};
 pub use fleet::Fleet;
-pub use names::{Lookup, Resolve};
-pub use options::{Balance, HealthOptions, HealthPath, NotAPath, ServiceOptions, Timeouts};
-pub use peer::{Peer, Picked};
-pub use pool::{Health, Pool};
+#[cfg(test)]
+pub use names::Resolve;
+pub use options::{Balance, HealthOptions, NotAPath, ServiceOptions, Timeouts};
+pub use peer::Picked;
+#[cfg(test)]
+pub use pool::Health;
+pub use pool::Pool;
 
 /// Locks, whatever happened to a thread that held the lock: what these locks guard is replaced whole, never left half
 /// changed.

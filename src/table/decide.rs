@@ -33,7 +33,10 @@ pub struct Facts<'a> {
 pub enum Verdict {
     Refuse(Refusal),
     Forward(Onward),
-    Redirect { status: StatusCode, to: HeaderValue },
+    Redirect {
+        status: StatusCode,
+        to: HeaderValue,
+    },
     /// The rest of the path, below the root of the route's files.
     Files(String),
     /// Nothing had to be filled in: the route's own action is all there is to know.
@@ -53,7 +56,9 @@ pub fn find<'t, 'p>(table: &'t Table, head: &Head<'p>) -> Result<Match<'t, 'p>, 
     }
     match table.router.find(head) {
         Found::Rule { target, values } => Ok(Match { route: target, values, preflight: false }),
-        Found::MethodNotAllowed { allow } => Err(Refusal::from(Reason::MethodNotAllowed).with_header(header::ALLOW, allow.clone())),
+        Found::MethodNotAllowed { allow } => {
+            Err(Refusal::from(Reason::MethodNotAllowed).with_header(header::ALLOW, allow.clone()))
+        }
         Found::Nothing => Err(Reason::NoRoute.into()),
     }
 }
@@ -76,7 +81,9 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
     }
     let verdict = match &route.action {
         Action::Forward(forward) => forward.aim(head, &filling).map(Verdict::Forward),
-        Action::Redirect(redirect) => redirect.location(&filling).map(|to| Verdict::Redirect { status: redirect.status, to }),
+        Action::Redirect(redirect) => {
+            redirect.location(&filling).map(|to| Verdict::Redirect { status: redirect.status, to })
+        }
         Action::Files(_) => Ok(Verdict::Files(found.values.last().copied().unwrap_or_default().to_owned())),
         Action::Respond(_) | Action::Session(_) | Action::Health(_) => Ok(Verdict::Act),
     };
@@ -99,7 +106,8 @@ fn refuse(route: &Route, reason: Reason, caller: &Caller, filling: &Filling<'_>)
         Some((to, clear_cookie)) => {
             let mut refusal = refusal.with_status(StatusCode::FOUND).with_header(header::LOCATION, to);
             // Only a cookie that was sent and refused: a good one of another user type stays.
-            refusal.clears_cookie = clear_cookie && matches!(caller, Caller::Refused { by: crate::identity::By::Cookie, .. });
+            refusal.clears_cookie =
+                clear_cookie && matches!(caller, Caller::Refused { by: crate::identity::By::Cookie, .. });
             refusal
         }
         None if reason.status() == StatusCode::UNAUTHORIZED => {

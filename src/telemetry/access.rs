@@ -136,7 +136,10 @@ impl AccessLog {
                 }
             }
         };
-        let writer = std::thread::Builder::new().name("access-log".into()).spawn(write).context("the access log has no thread")?;
+        let writer = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(write)
+            .context("the access log has no thread")?;
         Ok(AccessLog { buffer: Some(buffer), dropped, stop, writer: Mutex::new(Some(writer)) })
     }
 
@@ -201,7 +204,13 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        for (days, date) in [(0, (1970, 1, 1)), (59, (1970, 3, 1)), (11_016, (2000, 2, 29)), (11_017, (2000, 3, 1)), (20_819, (2027, 1, 1))] {
+        for (days, date) in [
+            (0, (1970, 1, 1)),
+            (59, (1970, 3, 1)),
+            (11_016, (2000, 2, 29)),
+            (11_017, (2000, 3, 1)),
+            (20_819, (2027, 1, 1)),
+        ] {
             assert_eq!(civil(days), date, "{days}");
         }
     }

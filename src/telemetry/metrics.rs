@@ -1,7 +1,9 @@
 //! The metrics of the engine itself. Services and sessions register their own on the same registry.
 
 use anyhow::Context;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use super::RouteMetrics;
 use crate::refusal::Reason;
@@ -45,13 +47,28 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let requests = counters("hilum_requests_total", "Requests, by route, method and status; status 0: the client left before an answer.", &["route", "method", "status"])
-            .context("metrics")?;
-        let seconds = HistogramVec::new(HistogramOpts::new("hilum_request_seconds", "From the head of a request to the end of its answer.").buckets(SECONDS.to_vec()), &["route"])?;
+        let requests = counters(
+            "hilum_requests_total",
+            "Requests, by route, method and status; status 0: the client left before an answer.",
+            &["route", "method", "status"],
+        )
+        .context("metrics")?;
+        let seconds = HistogramVec::new(
+            HistogramOpts::new("hilum_request_seconds", "From the head of a request to the end of its answer.")
+                .buckets(SECONDS.to_vec()),
+            &["route"],
+        )?;
         registry.register(Box::new(seconds.clone()))?;
-        let rejections = counters("hilum_rejections_total", "Answers that Hilum made itself because it could or would not do what was asked, by reason.", &["reason"])?;
+        let rejections = counters(
+            "hilum_rejections_total",
+            "Answers that Hilum made itself because it could or would not do what was asked, by reason.",
+            &["reason"],
+        )?;
         let reloads = counters("hilum_reloads_total", "Reloads of routes.yaml, by result.", &["result"])?;
-        let table_info = IntGaugeVec::new(Opts::new("hilum_table_info", "1 for the file that is running; the hash is of its unexpanded text."), &["hash"])?;
+        let table_info = IntGaugeVec::new(
+            Opts::new("hilum_table_info", "1 for the file that is running; the hash is of its unexpanded text."),
+            &["hash"],
+        )?;
         registry.register(Box::new(table_info.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let metrics = Metrics {
@@ -60,7 +77,10 @@ impl Metrics {
             connections: gauge("hilum_connections", "Connections of clients that are open.")?,
             in_flight: gauge("hilum_requests_in_flight", "Requests that are not answered to the end yet.")?,
             panics: counter("hilum_panics_total", "Panics; each ended one request or connection, and is a defect.")?,
-            access_log_dropped: counter("hilum_access_log_dropped_total", "Access-log lines that were dropped because the writer could not keep up.")?,
+            access_log_dropped: counter(
+                "hilum_access_log_dropped_total",
+                "Access-log lines that were dropped because the writer could not keep up.",
+            )?,
             requests,
             seconds,
             rejections,

@@ -67,7 +67,14 @@ impl RouteMetrics {
             .flat_map(|family| family.get_metric())
             .filter(|metric| metric.get_label().iter().any(|l| l.name() == "route" && l.value() == name))
             .map(|metric| {
-                let label = |name: &str| metric.get_label().iter().find(|l| l.name() == name).map(|l| l.value().to_owned()).unwrap_or_default();
+                let label = |name: &str| {
+                    metric
+                        .get_label()
+                        .iter()
+                        .find(|l| l.name() == name)
+                        .map(|l| l.value().to_owned())
+                        .unwrap_or_default()
+                };
                 (label("method"), label("status"))
             })
             .collect();
@@ -93,7 +100,10 @@ mod tests {
         route.observe(&Method::from_bytes(b"BREW").unwrap(), 405, Duration::ZERO);
         let text = metrics.text();
         for status in 200..220 {
-            assert!(text.contains(&format!(r#"hilum_requests_total{{method="GET",route="r",status="{status}"}} 2"#)), "{text}");
+            assert!(
+                text.contains(&format!(r#"hilum_requests_total{{method="GET",route="r",status="{status}"}} 2"#)),
+                "{text}"
+            );
         }
         assert!(text.contains(r#"method="other",route="r",status="405"} 1"#), "{text}");
         metrics.forget_routes(["r"].into_iter());

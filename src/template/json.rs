@@ -154,7 +154,9 @@ impl Writer<'_> {
             Err(why) => self.problem(node, why),
             Ok(pieces) => match pieces.as_slice() {
                 [Found::Expression("body")] if self.names.0.contains(&"body") => self.ops.push(Op::SpliceBody),
-                [Found::Expression("request.body")] if self.names.0.contains(&"request") => self.ops.push(Op::SpliceRequestBody),
+                [Found::Expression("request.body")] if self.names.0.contains(&"request") => {
+                    self.ops.push(Op::SpliceRequestBody)
+                }
                 [Found::Expression(source)] => self.expression(node, source, Op::Value),
                 pieces => {
                     self.bytes(b"\"");
@@ -268,7 +270,10 @@ mod tests {
     #[test]
     fn a_template_becomes_json_with_types() {
         let cases = [
-            (r#"{ a: 1, b: [true, null, "1", 1.10], c: plain text }"#, r#"{"a":1,"b":[true,null,"1",1.10],"c":"plain text"}"#),
+            (
+                r#"{ a: 1, b: [true, null, "1", 1.10], c: plain text }"#,
+                r#"{"a":1,"b":[true,null,"1",1.10],"c":"plain text"}"#,
+            ),
             (r#"{ status: "{{ status }}" }"#, r#"{"status":404}"#),
             (r#"{ t: "code {{ status }}: {{ body.detail }}" }"#, r#"{"t":"code 404: no existe"}"#),
             (r#"{ t: "{{ body.missing or 'sin \"datos\"' }}" }"#, r#"{"t":"sin \"datos\""}"#),
@@ -278,9 +283,15 @@ mod tests {
             (r#"{ n: "{{ body.items | length }}" }"#, r#"{"n":2}"#),
             (r#"{ n: "{{ body.items | selectattr('on') | list | length }}" }"#, r#"{"n":1}"#),
             (r#"{ n: "{{ {'a': '}}'}.a }}" }"#, r#"{"n":"}}"}"#),
-            (r#"{ p: "{{ params.id }}", q: "{{ query.page }}", r: "{{ query.none }}" }"#, r#"{"p":"7","q":"2","r":null}"#),
+            (
+                r#"{ p: "{{ params.id }}", q: "{{ query.page }}", r: "{{ query.none }}" }"#,
+                r#"{"p":"7","q":"2","r":null}"#,
+            ),
             (r#""{{ body.detail }}""#, r#""no existe""#),
-            (r#"{ n: "{{ request.body.name }}", all: "{{ request.body }}" }"#, r#"{"n":"Ana","all":{ "name": "Ana" }}"#),
+            (
+                r#"{ n: "{{ request.body.name }}", all: "{{ request.body }}" }"#,
+                r#"{"n":"Ana","all":{ "name": "Ana" }}"#,
+            ),
         ];
         for (template, expected) in cases {
             assert_eq!(render(template, BODY), Ok(expected.to_owned()), "{template}");
@@ -310,7 +321,11 @@ mod tests {
 
     #[test]
     fn an_expression_that_fails_is_an_error_and_never_half_an_answer() {
-        for template in [r#"{ a: 1, b: "{{ body.missing.x }}" }"#, r#"{ b: "{{ 1 / 0 }}" }"#, r#"{ b: "{{ range(1000000000) | list }}" }"#] {
+        for template in [
+            r#"{ a: 1, b: "{{ body.missing.x }}" }"#,
+            r#"{ b: "{{ 1 / 0 }}" }"#,
+            r#"{ b: "{{ range(1000000000) | list }}" }"#,
+        ] {
             let error = render(template, BODY).unwrap_err();
             assert!(!error.contains("no existe"), "{error}");
         }

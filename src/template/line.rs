@@ -10,10 +10,33 @@ use crate::identity::claims::{ClaimPath, as_text};
 use crate::router::{Pattern, query_values};
 
 /// What is left alone in a path segment: RFC 3986's unreserved characters and the harmless part of its others.
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b':').remove(b'!').remove(b'$').remove(b'(').remove(b')').remove(b'*').remove(b',').remove(b'=').remove(b'+').remove(b'&').remove(b'\'');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'@')
+    .remove(b':')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b',')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'&')
+    .remove(b'\'');
 /// What is left alone in a query value.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b':').remove(b',').remove(b'/');
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'@')
+    .remove(b':')
+    .remove(b',')
+    .remove(b'/');
 
 /// Where a template is used: it decides how values are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +62,10 @@ enum Piece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Of {
     /// A parameter by its place; of a rest each segment is encoded and the slashes stay.
-    Param { at: usize, rest: bool },
+    Param {
+        at: usize,
+        rest: bool,
+    },
     Claim(ClaimPath),
     Query(Box<str>),
 }
@@ -74,15 +100,6 @@ impl Line {
         }
         push_literal(&mut pieces, left, used_in)?;
         Ok(Line { pieces: pieces.into(), used_in })
-    }
-
-    /// The text, when there is no hole in it.
-    pub fn literal(&self) -> Option<&str> {
-        match &*self.pieces {
-            [] => Some(""),
-            [Piece::Literal(text)] => Some(text),
-            _ => None,
-        }
     }
 
     /// Whether a claim is needed, so that the route must have a token.

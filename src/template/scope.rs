@@ -25,7 +25,8 @@ impl Names {
         if self.0.contains(&name) || ["range", "dict", "namespace"].contains(&name) {
             return Ok(());
         }
-        let hint = hilum_filters::api::did_you_mean(name, self.0.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
+        let hint =
+            hilum_filters::api::did_you_mean(name, self.0.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
         Err(format!("nothing is called `{name}` here; known are {}{}", self.0.join(", "), hint.unwrap_or_default()))
     }
 }
@@ -82,11 +83,13 @@ impl Object for Scope {
             "status" => or_none(self.status.map(Value::from)),
             "body" => or_none(self.body.as_ref().and_then(|b| b.value().cloned())),
             "request" => {
-                let body = self.request_body.as_ref().and_then(|b| b.value().cloned()).unwrap_or_else(|| Value::from(()));
+                let body =
+                    self.request_body.as_ref().and_then(|b| b.value().cloned()).unwrap_or_else(|| Value::from(()));
                 Some(Value::from(BTreeMap::from([("body", body)])))
             }
             "params" => {
-                let params: BTreeMap<&str, Value> = self.params.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str()))).collect();
+                let params: BTreeMap<&str, Value> =
+                    self.params.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str()))).collect();
                 Some(Value::from(params))
             }
             "query" => Some(Value::from_object(Query(self.query.clone().unwrap_or_default()))),

@@ -6,7 +6,7 @@
 //! is shown; a default (`"${NAME:-x}"`) is not.
 
 use super::value::{Value, end_of_quote, is_variable};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 
 const SECRET: &[&str] = &[
@@ -25,14 +25,12 @@ const SECRET: &[&str] = &[
 /// Keys that are secret only inside another one; elsewhere they are names that a problem must show.
 const SECRET_IN: &[(&str, &str)] = &[("admin", "token"), ("audit", "key")];
 
-/// The hidden byte ranges by line (from 0), sorted and without overlap. In a line of `forced` (from 1) every value is
-/// hidden.
-pub(super) fn secrets(lines: &[&str], forced: &BTreeSet<u32>) -> HashMap<usize, Vec<Range<usize>>> {
+/// The hidden byte ranges by line (from 0), sorted and without overlap.
+pub(super) fn secrets(lines: &[&str]) -> HashMap<usize, Vec<Range<usize>>> {
     let mut scan = Scan::default();
     let mut hidden = HashMap::new();
     for (index, line) in lines.iter().enumerate() {
-        let forced = u32::try_from(index + 1).is_ok_and(|number| forced.contains(&number));
-        let mut ranges = scan.line(line, forced);
+        let mut ranges = scan.line(line);
         ranges.extend(logins(line));
         ranges.retain(|range| !range.is_empty());
         if !ranges.is_empty() {
@@ -54,7 +52,7 @@ struct Scan<'t> {
 }
 
 impl<'t> Scan<'t> {
-    fn line(&mut self, line: &'t str, forced: bool) -> Vec<Range<usize>> {
+    fn line(&mut self, line: &'t str) -> Vec<Range<usize>> {
         let indent = line.len() - line.trim_start().len();
         if indent == line.len() {
             return Vec::new();
@@ -103,10 +101,7 @@ impl<'t> Scan<'t> {
             keys += 1;
             last = key.name;
             index = key.value;
-            let rest = &line[index..];
-            // What a forced line only opens, a map or a list, has its values in other lines.
-            let forced = forced && !rest.is_empty() && !rest.starts_with(['{', '#']);
-            if forced || sounds_secret(key.name, inside) {
+            if sounds_secret(key.name, inside) {
                 let value = Value::at(line, index, !open.is_empty());
                 self.quote = value.quote;
                 let column =
@@ -115,10 +110,6 @@ impl<'t> Scan<'t> {
                 index = value.end;
                 ranges.extend(value.hidden);
             }
-        }
-        if forced && keys == 0 {
-            let item = line[indent..].strip_prefix("- ").map_or(indent, |item| line.len() - item.len());
-            ranges.push(item..line.len());
         }
         ranges
     }
@@ -201,9 +192,9 @@ mod tests {
 
     /// `text` with every hidden range as `***` must be `expect`.
     #[track_caller]
-    fn check(text: &str, forced: &[u32], expect: &str) {
+    fn check(text: &str, expect: &str) {
         let lines: Vec<_> = text.split('\n').collect();
-        let secrets = secrets(&lines, &forced.iter().copied().collect());
+        let secrets = secrets(&lines);
         let shown = lines.iter().enumerate().map(|(index, line)| {
             let ranges = secrets.get(&index).cloned().unwrap_or_default();
             ranges.iter().rev().fold((*line).to_owned(), |mut line, range| {
@@ -216,89 +207,75 @@ mod tests {
 
     #[test]
     fn values_of_keys_that_sound_secret_are_hidden() {
-        check("secret: abc", &[], "secret: ***");
-        check("  - client_secret: \"a, b\" # why", &[], "  - client_secret: *** # why");
-        check("Password: 'it''s' ", &[], "Password: *** ");
-        check("password: a, b: c # d", &[], "password: *** # d");
-        check("{\"secret\":\"abc\",\"x\":1}", &[], "{\"secret\":***,\"x\":1}");
-        check("v: { a: [x], secret: \"a\\\"}b\", leeway: 0s }", &[], "v: { a: [x], secret: ***, leeway: 0s }");
-        check("v: { secret: abc }", &[], "v: { secret: *** }");
-        check("set: { Authorization: Basic YTpi, X-A: b }", &[], "set: { Authorization: ***, X-A: b }");
-        check("secrets: [a, b]", &[], "secrets: ***");
-        check("v: { secret: { text: a }, b: c }", &[], "v: { secret: ***, b: c }");
-        check("# secret: abc", &[], "# secret: ***");
+        check("secret: abc", "secret: ***");
+        check("  - client_secret: \"a, b\" # why", "  - client_secret: *** # why");
+        check("Password: 'it''s' ", "Password: *** ");
+        check("password: a, b: c # d", "password: *** # d");
+        check("{\"secret\":\"abc\",\"x\":1}", "{\"secret\":***,\"x\":1}");
+        check("v: { a: [x], secret: \"a\\\"}b\", leeway: 0s }", "v: { a: [x], secret: ***, leeway: 0s }");
+        check("v: { secret: abc }", "v: { secret: *** }");
+        check("set: { Authorization: Basic YTpi, X-A: b }", "set: { Authorization: ***, X-A: b }");
+        check("secrets: [a, b]", "secrets: ***");
+        check("v: { secret: { text: a }, b: c }", "v: { secret: ***, b: c }");
+        check("# secret: abc", "# secret: ***");
     }
 
     #[test]
     fn a_token_or_key_is_secret_only_where_it_is_one() {
         check(
             "admin: { address: \"127.0.0.1:9901\", token: abc }",
-            &[],
             "admin: { address: \"127.0.0.1:9901\", token: *** }",
         );
         check(
             "admin:\n  address: x\n  token: abc\nauth: { token: web }",
-            &[],
             "admin:\n  address: x\n  token: ***\nauth: { token: web }",
         );
-        check("admin: { address: x,\n  token: \"abc\" }", &[], "admin: { address: x,\n  token: ***");
-        check("admin:\n  { token: abc }", &[], "admin:\n  { token: *** }");
+        check("admin: { address: x,\n  token: \"abc\" }", "admin: { address: x,\n  token: ***");
+        check("admin:\n  { token: abc }", "admin:\n  { token: *** }");
         check(
             "audit: { file: x, key: abc }\nrate: [{ key: client }]",
-            &[],
             "audit: { file: x, key: *** }\nrate: [{ key: client }]",
         );
     }
 
     #[test]
     fn a_variable_is_shown_but_not_its_default() {
-        check("secret: \"${JWT_SECRET_KEY}\"", &[], "secret: \"${JWT_SECRET_KEY}\"");
-        check("v: { secret: \"${A}\", b: c }", &[], "v: { secret: \"${A}\", b: c }");
-        check("secret: \"${A:-abc}\"", &[], "secret: ***");
-        check("secret: \"${A}bc\"", &[], "secret: ***");
-        check("credentials: true\nallow_weak_secret: true", &[], "credentials: true\nallow_weak_secret: true");
-        check("secret_file: /run/x\nidentity: [secret]", &[], "secret_file: /run/x\nidentity: [secret]");
+        check("secret: \"${JWT_SECRET_KEY}\"", "secret: \"${JWT_SECRET_KEY}\"");
+        check("v: { secret: \"${A}\", b: c }", "v: { secret: \"${A}\", b: c }");
+        check("secret: \"${A:-abc}\"", "secret: ***");
+        check("secret: \"${A}bc\"", "secret: ***");
+        check("credentials: true\nallow_weak_secret: true", "credentials: true\nallow_weak_secret: true");
+        check("secret_file: /run/x\nidentity: [secret]", "secret_file: /run/x\nidentity: [secret]");
     }
 
     #[test]
     fn a_secret_of_several_lines_is_hidden_whole() {
-        check(
-            "a:\n  key_text: |\n    abc\n\n      def\n  b: c",
-            &[],
-            "a:\n  key_text: |\n    ***\n\n      ***\n  b: c",
-        );
-        check("secret:\n  \"abc\"\nb: c", &[], "secret:\n  ***\nb: c");
-        check("secret: abc\n  def\nb: c", &[], "secret: ***\n  ***\nb: c");
-        check("secrets:\n- abc\n- def\nb: c", &[], "secrets:\n***\n***\nb: c");
-        check("v: { secret: \"abc\ndef\", b: c }\nd: e", &[], "v: { secret: ***\n***, b: c }\nd: e");
-        check("v: { secret: [abc,\n  def], b: c }\nd: e", &[], "v: { secret: ***\n  ***\nd: e");
-        check("- secret: abc\n- b: c", &[], "- secret: ***\n- b: c");
-        check("? secret\n: abc\nb: c", &[], "? secret\n***\nb: c");
-        check("- secret: abc\n  b: c", &[], "- secret: ***\n  b: c");
+        check("a:\n  key_text: |\n    abc\n\n      def\n  b: c", "a:\n  key_text: |\n    ***\n\n      ***\n  b: c");
+        check("secret:\n  \"abc\"\nb: c", "secret:\n  ***\nb: c");
+        check("secret: abc\n  def\nb: c", "secret: ***\n  ***\nb: c");
+        check("secrets:\n- abc\n- def\nb: c", "secrets:\n***\n***\nb: c");
+        check("v: { secret: \"abc\ndef\", b: c }\nd: e", "v: { secret: ***\n***, b: c }\nd: e");
+        check("v: { secret: [abc,\n  def], b: c }\nd: e", "v: { secret: ***\n  ***\nd: e");
+        check("- secret: abc\n- b: c", "- secret: ***\n- b: c");
+        check("? secret\n: abc\nb: c", "? secret\n***\nb: c");
+        check("- secret: abc\n  b: c", "- secret: ***\n  b: c");
     }
 
     #[test]
     fn what_is_not_yaml_is_hidden_too() {
-        check("secret:abc", &[], "secret:***");
-        check("secret: #abc\npassword: |abc\nx: y", &[], "secret: ***\npassword: ***\nx: y");
-        check("secret: \"abc", &[], "secret: ***");
-        check("v: { secret: abc, def }", &[], "v: { secret: *** }");
-        check("v: { secret: \"abc\"def, b: c", &[], "v: { secret: ***, b: c");
-        check("v: { secret: abc", &[], "v: { secret: ***");
+        check("secret:abc", "secret:***");
+        check("secret: #abc\npassword: |abc\nx: y", "secret: ***\npassword: ***\nx: y");
+        check("secret: \"abc", "secret: ***");
+        check("v: { secret: abc, def }", "v: { secret: *** }");
+        check("v: { secret: \"abc\"def, b: c", "v: { secret: ***, b: c");
+        check("v: { secret: abc", "v: { secret: ***");
     }
 
     #[test]
     fn a_url_shows_no_login() {
-        check("sessions: redis://:abc@host:6379/0", &[], "sessions: redis://***@host:6379/0");
-        check("a: \"${R:-redis://u:p@host}\" # http://b/c@d", &[], "a: \"${R:-redis://***@host}\" # http://b/c@d");
-        check("a: \"http://${U}:${P}@host\"", &[], "a: \"http://${U}:${P}@host\"");
-    }
-
-    #[test]
-    fn a_forced_line_shows_its_keys_only() {
-        check("a: { b: c, d: [e, f] }\ng: h", &[1], "a: { b: ***, d: *** }\ng: h");
-        check("  - abc\n  - def", &[1], "  - ***\n  - def");
-        check("a:\n  b: c\nd: e\n  f", &[1, 3], "a:\n  b: c\nd: ***\n  ***");
+        check("sessions: redis://:abc@host:6379/0", "sessions: redis://***@host:6379/0");
+        check("a: \"${R:-redis://u:p@host}\" # http://b/c@d", "a: \"${R:-redis://***@host}\" # http://b/c@d");
+        check("a: \"http://${U}:${P}@host\"", "a: \"http://${U}:${P}@host\"");
     }
 
     #[test]
@@ -308,7 +285,7 @@ mod tests {
         for (start, _) in text.char_indices() {
             for (end, _) in text[start..].char_indices() {
                 let lines: Vec<_> = text[start..start + end].split('\n').collect();
-                secrets(&lines, &BTreeSet::from([2]));
+                secrets(&lines);
             }
         }
     }

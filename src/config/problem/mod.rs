@@ -18,7 +18,6 @@ mod value;
 
 use hilum_filters::api::{At, Problem};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 
@@ -47,7 +46,6 @@ impl Source {
 pub struct Report {
     source: Source,
     problems: Vec<Problem>,
-    hidden: BTreeSet<u32>,
 }
 
 impl Report {
@@ -55,23 +53,7 @@ impl Report {
     pub fn new(source: Source, mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| (a.at, &a.message, &a.help).cmp(&(b.at, &b.message, &b.help)));
         problems.dedup_by(|a, b| (a.at.line, a.at.col, &a.message) == (b.at.line, b.at.col, &b.message));
-        Self { source, problems, hidden: BTreeSet::new() }
-    }
-
-    /// No problem was found.
-    pub fn is_empty(&self) -> bool {
-        self.problems.is_empty()
-    }
-
-    /// The problems, sorted.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-
-    /// Shows every value of this line (1-based) as stars. Values of keys that sound secret are hidden anyway; this is
-    /// for what only the reader knows to be one.
-    pub fn hide(&mut self, line: u32) {
-        self.hidden.insert(line);
+        Self { source, problems }
     }
 
     /// A JSON array of `{ file, line, col, message, help }` with all problems. `line` and `col` are 0 where a problem
@@ -101,7 +83,7 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let name = clean(&self.source.name);
         let lines = lines(&self.source.text);
-        let secrets = hide::secrets(&lines, &self.hidden);
+        let secrets = hide::secrets(&lines);
         for problem in self.problems.iter().take(SHOWN) {
             let Problem { at, message, help } = problem;
             let index = (at.line as usize).wrapping_sub(1);
@@ -327,13 +309,6 @@ error: no unit
 routes.yaml: 2 problems
 ",
         );
-    }
-
-    #[test]
-    fn a_hidden_line_shows_its_keys_only() {
-        let mut report = Report::new(Source::new("r.yaml", ROUTES), vec![Problem::new(at(6, 11, 1), "no")]);
-        report.hide(6);
-        assert!(report.to_string().contains("6 |     ünï: *** # ende\n  |          ^^^\n"), "{report}");
     }
 
     #[test]

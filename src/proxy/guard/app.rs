@@ -10,8 +10,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use http::Method;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
@@ -60,9 +60,14 @@ impl ServerApp for GuardedConnections {
 
 #[async_trait]
 impl HttpServerApp for GuardedHttp {
-    async fn process_new_http(self: &Arc<Self>, mut session: ServerSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
         // H2 has no stream of its own, so it has none of these.
-        let connection = session.stream().and_then(|s| (**s).as_any().downcast_ref::<GuardIo>()).map(|io| io.connection().clone());
+        let connection =
+            session.stream().and_then(|s| (**s).as_any().downcast_ref::<GuardIo>()).map(|io| io.connection().clone());
         if let Some(connection) = &connection {
             connection.enter(Phase::Idle);
             connection.received.store(0, Relaxed);

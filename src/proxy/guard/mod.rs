@@ -105,7 +105,9 @@ pub fn head_is_complete() {
 /// It is the last resort: the client gets no answer. What can be answered is answered before.
 pub fn end_at(deadline: Option<Instant>) {
     let _ = EXCHANGE.try_with(|exchange| {
-        let ms = deadline.map_or(u64::MAX, |at| u64::try_from(at.saturating_duration_since(exchange.begun).as_millis()).unwrap_or(u64::MAX));
+        let ms = deadline.map_or(u64::MAX, |at| {
+            u64::try_from(at.saturating_duration_since(exchange.begun).as_millis()).unwrap_or(u64::MAX)
+        });
         exchange.deadline.store(ms, Relaxed);
     });
 }

@@ -43,7 +43,10 @@ impl Table {
         for written in &routes.routes {
             if let Some(first) = places.insert(written.name.value.clone(), written.at()) {
                 let text = format!("a route in line {} is called `{}` as well", first.line, written.name.value);
-                problems.push(Problem::new(written.at(), text).help("give one of them another `name`: logs and metrics tell them apart by it"));
+                problems.push(
+                    Problem::new(written.at(), text)
+                        .help("give one of them another `name`: logs and metrics tell them apart by it"),
+                );
             }
             if let Some(route) = route_of(written, routes, parts, &pools, &tokens, &filter_reasons, problems) {
                 compiled.push((written, Arc::new(route)));
@@ -55,13 +58,18 @@ impl Table {
             errors: Errors::compile(&area.shared, &filter_reasons, problems),
         });
         let areas = areas.collect();
-        let rules = compiled.iter().filter_map(|(written, route)| Some((written.rule.as_ref()?.value.clone(), route.clone())));
+        let rules =
+            compiled.iter().filter_map(|(written, route)| Some((written.rule.as_ref()?.value.clone(), route.clone())));
         let (router, ties) = Router::new(rules.map(|(rule, route)| (limited(rule, &route.action), route)).collect());
         for tie in ties {
-            let place = |route: &Arc<Route>| compiled.iter().find(|(_, r)| Arc::ptr_eq(r, route)).and_then(|(w, _)| w.rule.as_ref()).map(|r| r.at);
+            let place = |route: &Arc<Route>| {
+                compiled.iter().find(|(_, r)| Arc::ptr_eq(r, route)).and_then(|(w, _)| w.rule.as_ref()).map(|r| r.at)
+            };
             let (first, second) = (place(&tie.first).unwrap_or_default(), place(&tie.second).unwrap_or_default());
-            let text = format!("`{}` takes the same requests as `{}` in line {}", tie.second.name, tie.first.name, first.line);
-            problems.push(Problem::new(second, text).help("let them differ in path, method, host, a header or the query"));
+            let text =
+                format!("`{}` takes the same requests as `{}` in line {}", tie.second.name, tie.first.name, first.line);
+            problems
+                .push(Problem::new(second, text).help("let them differ in path, method, host, a header or the query"));
         }
         let tokens = tokens.built();
         Some(Table {
@@ -101,18 +109,22 @@ fn route_of(
     let rule = written.rule.as_ref().map(|r| &r.value);
     let shared = &written.shared;
     if shared.auth.is_none() {
-        let problem = Problem::new(written.at(), format!("the route `{}` does not say who may call it", written.name.value));
+        let problem =
+            Problem::new(written.at(), format!("the route `{}` does not say who may call it", written.name.value));
         problems.push(problem.help("write `auth: public`, or `auth: { token: NAME }`, here or in a group above"));
     }
     let auth = token_of(shared);
     let auth_token = auth.and_then(|auth| tokens.find(&auth.token, "token", problems));
     let path = rule.map_or_else(|| "/".parse().expect("a good path"), |rule| rule.path.clone());
-    let mut build = Build { problems, pools, tokens, path: &path, has_claims: auth.is_some(), base_dir: &routes.base_dir };
+    let mut build =
+        Build { problems, pools, tokens, path: &path, has_claims: auth.is_some(), base_dir: &routes.base_dir };
     let access = Access::compile(shared, auth_token.clone(), &mut build);
     let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
     let action = action.map(|action| with_hash(action, routes));
     let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(&reply.value, build.problems)));
-    if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) = (&reply, &action) {
+    if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
+        (&reply, &action)
+    {
         let text = format!("`reply` has no effect on `{}`", action.name());
         build.problems.push(Problem::new(*at, text).help("it shapes the answers of services, sessions and health"));
     }
@@ -175,7 +187,10 @@ fn chain(shared: &Shared, routes: &Routes, parts: &Parts<'_>, problems: &mut Vec
     let written = shared.filters.as_ref().map_or(&[][..], |f| &f.value);
     links.extend(written.iter().filter_map(|node| filter(node, &env, parts, problems)));
     if links.len() >= 255 {
-        problems.push(Problem::new(shared.filters.as_ref().map(|f| f.at).unwrap_or_default(), "a route has at most 254 filters"));
+        problems.push(Problem::new(
+            shared.filters.as_ref().map(|f| f.at).unwrap_or_default(),
+            "a route has at most 254 filters",
+        ));
         links.clear();
     }
     (Chain::new(links), slots)
@@ -198,7 +213,8 @@ fn filter(node: &Node, env: &Env, parts: &Parts<'_>, problems: &mut Vec<Problem>
     }
     let mut problem = Problem::new(at, format!("no filter is called `{name}`"));
     if name == hilum_filters::CORS.name {
-        problem = Problem::new(at, "`cors` has a fixed place before all filters").help("write it as a key of the route: `cors: { origins: [...] }`");
+        problem = Problem::new(at, "`cors` has a fixed place before all filters")
+            .help("write it as a key of the route: `cors: { origins: [...] }`");
     } else if let Some(near) = did_you_mean(name, known().map(|r| r.name)) {
         problem = problem.help(format!("did you mean `{near}`?"));
     }

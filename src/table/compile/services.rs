@@ -28,7 +28,8 @@ fn options(name: &Placed<String>, service: &Service, problems: &mut Vec<Problem>
             let mut peer = map.address.value.clone();
             if let Some(weight) = &map.weight {
                 if !(1..=1000).contains(&weight.value) {
-                    problems.push(Problem::new(weight.at, format!("a weight is from 1 to 1000, found {}", weight.value)));
+                    problems
+                        .push(Problem::new(weight.at, format!("a weight is from 1 to 1000, found {}", weight.value)));
                 }
                 peer.weight = weight.value;
             }
@@ -61,7 +62,9 @@ fn options(name: &Placed<String>, service: &Service, problems: &mut Vec<Problem>
 }
 
 fn health_options(health: &Health, problems: &mut Vec<Problem>) -> run::HealthOptions {
-    let path = health.path.as_ref().and_then(|path| path.value.parse().map_err(|why: run::NotAPath| problems.push(Problem::new(path.at, why.to_string()))).ok());
+    let path = health.path.as_ref().and_then(|path| {
+        path.value.parse().map_err(|why: run::NotAPath| problems.push(Problem::new(path.at, why.to_string()))).ok()
+    });
     run::HealthOptions {
         path,
         every: health.every.map_or(Duration::from_secs(5), Span::get),
@@ -72,6 +75,8 @@ fn health_options(health: &Health, problems: &mut Vec<Problem>) -> run::HealthOp
 }
 
 fn timeouts(written: Option<&Timeouts>) -> run::Timeouts {
-    let or = |span: fn(&Timeouts) -> Option<Span>, default| written.and_then(span).map_or(Duration::from_secs(default), Span::get);
+    let or = |span: fn(&Timeouts) -> Option<Span>, default| {
+        written.and_then(span).map_or(Duration::from_secs(default), Span::get)
+    };
     run::Timeouts { connect: or(|t| t.connect, 1), response: or(|t| t.response, 10), idle: or(|t| t.idle, 50) }
 }

@@ -28,7 +28,8 @@ pub(super) fn tokens(routes: &Routes, parts: &Parts<'_>, problems: &mut Vec<Prob
 }
 
 fn options(name: &Placed<String>, written: &routes::Token, problems: &mut Vec<Problem>) -> Option<TokenOptions> {
-    let sources: Vec<_> = written.from.value.iter().map(|from| source(from.0.as_ref()?, written.from.at, problems)).collect();
+    let sources: Vec<_> =
+        written.from.value.iter().map(|from| source(from.0.as_ref()?, written.from.at, problems)).collect();
     if sources.is_empty() {
         problems.push(Problem::new(written.from.at, "a token is looked for in one place at least"));
     }
@@ -37,7 +38,12 @@ fn options(name: &Placed<String>, written: &routes::Token, problems: &mut Vec<Pr
         None => None,
         Some(session) => {
             let session = session.0.as_ref()?;
-            let key = session.key.value.parse().map_err(|why: String| problems.push(Problem::new(session.key.at, why))).ok()?;
+            let key = session
+                .key
+                .value
+                .parse()
+                .map_err(|why: String| problems.push(Problem::new(session.key.at, why)))
+                .ok()?;
             Some(SessionOptions { key, max_staleness: session.max_staleness.map_or(Duration::from_secs(2), Span::get) })
         }
     };
@@ -111,7 +117,8 @@ fn secret(node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
     match &node.kind {
         Kind::Scalar { text, .. } if node.written.is_some() => Some(text.clone().into_bytes()),
         Kind::Scalar { .. } => {
-            let problem = Problem::new(node.at, "a secret is written in the file").help("let it come from a variable: \"${JWT_SECRET_KEY}\"");
+            let problem = Problem::new(node.at, "a secret is written in the file")
+                .help("let it come from a variable: \"${JWT_SECRET_KEY}\"");
             problems.push(problem);
             None
         }

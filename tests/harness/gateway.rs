@@ -1,0 +1,280 @@
+//! The gateway as a process of its own, with files of its own.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::client::send;
+use super::{Client, Response, Samples, eventually, within};
+
+/// How a gateway is started: its routes, more lines for its `conf/hilum.yaml`, variables and files.
+pub(crate) struct Builder {
+    routes: String,
+    conf: String,
+    variables: Vec<(String, String)>,
+    files: Vec<(PathBuf, Vec<u8>)>,
+    /// The conf has this for `log:` unless a test wants another.
+    log: String,
+}
+
+/// A running gateway. Dropped, it is killed; when a test fails, its log is shown.
+pub(crate) struct Gateway {
+    child: Child,
+    dir: TempDir,
+    listeners: Vec<SocketAddr>,
+    admin: SocketAddr,
+    stderr: Heard,
+    stdout: Heard,
+}
+
+/// What a process wrote to one of its outputs, and that it wrote more.
+#[derive(Clone)]
+struct Heard(Arc<(Mutex<Vec<u8>>, watch::Sender<()>)>);
+
+impl Builder {
+    /// More lines for `conf/hilum.yaml`, such as `connections: { header: 1s }`.
+    pub(crate) fn conf(mut self, lines: &str) -> Builder {
+        self.conf.push_str(lines);
+        self.conf.push('\n');
+        self
+    }
+
+    /// What `log:` says. The default writes the access log to a file.
+    pub(crate) fn log(mut self, log: &str) -> Builder {
+        log.clone_into(&mut self.log);
+        self
+    }
+
+    /// A variable for `${NAME}` in the files. The process sees no others.
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Builder {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A file beside `routes.yaml`.
+    pub(crate) fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Builder {
+        self.files.push((path.into(), content.as_ref().to_vec()));
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(self) -> Gateway {
+        match self.try_start().await {
+            Ok(gateway) => gateway,
+            Err((status, log)) => panic!("the gateway ended with {status}:\n{log}"),
+        }
+    }
+
+    /// Starts it; the error is how it ended instead, and what it said.
+    pub(crate) async fn try_start(self) -> Result<Gateway, (ExitStatus, String)> {
+        let dir = tempfile::tempdir().expect("a folder for the gateway");
+        let put = |path: &Path, content: &[u8]| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder");
+            std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        };
+        let conf = format!(
+            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\nlog: {}\n{}",
+            self.log, self.conf
+        );
+        put(Path::new("conf/hilum.yaml"), conf.as_bytes());
+        put(Path::new("routes.yaml"), self.routes.as_bytes());
+        self.files.iter().for_each(|(path, content)| put(path, content));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hilum"))
+            .args(["run", "--conf", "conf/hilum.yaml", "--routes", "routes.yaml"])
+            .current_dir(dir.path())
+            .env_clear()
+            .envs(self.variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the gateway starts");
+        let stdout = Heard::to(child.stdout.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
+        let stderr = Heard::to(child.stderr.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
+        let ready = tokio::select! {
+            ready = stderr.find(|log| read_ready(log)) => ready,
+            status = child.wait() => return Err((status.expect("it was waited for"), stderr.text())),
+        };
+        let (listeners, admin) = ready;
+        Ok(Gateway { child, dir, listeners, admin, stderr, stdout })
+    }
+}
+
+impl Gateway {
+    /// A gateway with these routes, all else as a test needs it.
+    pub(crate) fn with(routes: &str) -> Builder {
+        Builder {
+            routes: routes.to_owned(),
+            conf: String::new(),
+            variables: Vec::new(),
+            files: Vec::new(),
+            log: "{ access: { file: ../access.log } }".to_owned(),
+        }
+    }
+
+    /// Starts a gateway with these routes and nothing else.
+    pub(crate) async fn start(routes: &str) -> Gateway {
+        Gateway::with(routes).start().await
+    }
+
+    /// Where clients come in.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listeners[0]
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The folder with `routes.yaml`, `conf/` and `access.log`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A client's connection.
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(self.address()).await
+    }
+
+    /// Sends one request on a connection of its own.
+    pub(crate) async fn send(&self, request: &str) -> Response {
+        send(self.address(), request).await
+    }
+
+    /// Sends one request to the admin listener.
+    pub(crate) async fn ask_admin(&self, request: &str) -> Response {
+        send(self.admin, &format!("{}\nHost: {}\nConnection: close", request, self.admin)).await
+    }
+
+    /// Puts another `routes.yaml` in place, at once.
+    pub(crate) fn edit(&self, routes: &str) {
+        let new = self.dir.path().join("routes.yaml.new");
+        std::fs::write(&new, routes).expect("a file in our own folder");
+        std::fs::rename(&new, self.dir.path().join("routes.yaml")).expect("a file in our own folder");
+    }
+
+    /// `POST /reload`.
+    pub(crate) async fn reload(&self) -> Response {
+        self.ask_admin("POST /reload\nContent-Length: 0").await
+    }
+
+    pub(crate) async fn metrics(&self) -> Samples {
+        let answer = self.ask_admin("GET /metrics").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Samples(answer.text())
+    }
+
+    /// Waits until the sum of the series with these labels is as wanted, and gives it.
+    pub(crate) async fn counts(&self, name: &str, labels: &[(&str, &str)], wanted: impl Fn(f64) -> bool) -> f64 {
+        eventually(&format!("{name} {labels:?}"), async || Some(self.metrics().await.sum(name, labels)).filter(|n| wanted(*n))).await
+    }
+
+    /// The lines of the access log so far. A line that is no JSON fails the test.
+    pub(crate) fn access_log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+    }
+
+    /// Waits for a line of the access log.
+    pub(crate) async fn logged(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, async || self.access_log().into_iter().find(&wanted)).await
+    }
+
+    /// Waits for the line of the request that was sent with this `X-Request-ID`.
+    pub(crate) async fn logged_id(&self, id: &str) -> Value {
+        self.logged(&format!("the access-log line of {id}"), |line| line["request_id"] == id).await
+    }
+
+    /// Everything it said on standard error.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Everything it wrote to standard output.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// Waits until standard error holds this text.
+    pub(crate) async fn said(&self, text: &str) {
+        within(text, self.stderr.find(|log| log.contains(text).then_some(()))).await;
+    }
+
+    /// Tells this process, and no other.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.id().expect("it was not waited for yet");
+        kill(Pid::from_raw(i32::try_from(id).expect("a process id")), signal).expect("a process of our own");
+    }
+
+    /// Waits until it is gone.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        within("the gateway to end", self.child.wait()).await.expect("it can be waited for")
+    }
+
+    /// SIGTERM, and waits.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.ended().await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log\n{}--- the access log", self.stderr.text());
+            eprintln!("{}---", std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default());
+        }
+    }
+}
+
+impl Heard {
+    /// Listens on a thread, so that the process never waits for a test to read.
+    fn to(output: std::os::fd::OwnedFd) -> Heard {
+        let heard = Heard(Arc::new((Mutex::default(), watch::Sender::new(()))));
+        let listener = heard.clone();
+        std::thread::spawn(move || {
+            let (mut file, mut piece) = (std::fs::File::from(output), vec![0; 64 * 1024]);
+            while let Ok(length @ 1..) = file.read(&mut piece) {
+                listener.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(&piece[..length]);
+                listener.0.1.send_replace(());
+            }
+        });
+        heard
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)).into_owned()
+    }
+
+    async fn find<T>(&self, look: impl Fn(&str) -> Option<T>) -> T {
+        let mut changes = self.0.1.subscribe();
+        loop {
+            if let Some(found) = look(&self.text()) {
+                return found;
+            }
+            changes.changed().await.expect("the sender lives in self");
+        }
+    }
+}
+
+/// The addresses in `ready listeners=[…] admin=…`, once the whole line is there.
+fn read_ready(log: &str) -> Option<(Vec<SocketAddr>, SocketAddr)> {
+    let (_, rest) = log.split_once("ready listeners=[")?;
+    let (line, _) = rest.split_once('\n')?;
+    let (listeners, admin) = line.split_once("] admin=")?;
+    let listeners = listeners.split(", ").map(|address| address.parse().expect("an address")).collect();
+    Some((listeners, admin.trim().parse().expect("an address")))
+}
