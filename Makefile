@@ -31,7 +31,7 @@ bench: prerequisites
 	$(call need,valgrind,valgrind)
 	$(call need,wrk,wrk)
 	$(CARGO) bench --locked -p hilum-filters
-	$(CARGO) build --release --locked -p hilum --bins --benches
+	$(CARGO) build --release --locked -p hilum --bins --bench load
 	benches/load/run
 
 # The binary that ships: target/release/hilum

@@ -68,7 +68,9 @@ fn bare(port: u16, origin: u16) {
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let mut service = Service::new("bare".to_owned(), http_proxy(&server.configuration, Bare { peer }));
-    service.add_listener(ListenerConfig::tcp(format!("127.0.0.1:{port}")).l4_buffer(L4BufferSettings::new(8 * 1024, 8 * 1024)));
+    service.add_listener(
+        ListenerConfig::tcp(format!("127.0.0.1:{port}")).l4_buffer(L4BufferSettings::new(8 * 1024, 8 * 1024)),
+    );
     server.add_service(service);
     server.run_forever();
 }
@@ -92,7 +94,8 @@ fn origin(port: u16) {
 }
 
 fn drive(port: u16, connections: u16, requests: u64, headers: &[String]) {
-    let mut request = "GET /bench HTTP/1.1\r\nHost: bench.example.org\r\nUser-Agent: load\r\nAccept: application/json\r\n".to_owned();
+    let mut request =
+        "GET /bench HTTP/1.1\r\nHost: bench.example.org\r\nUser-Agent: load\r\nAccept: application/json\r\n".to_owned();
     for header in headers {
         request.push_str(header);
         request.push_str("\r\n");

@@ -38,9 +38,11 @@ impl Files {
                 .problems
                 .push(Problem::new(index.at, format!("expected the name of a file, found `{}`", index.value)));
         }
+        // A shared cache must not hand one caller's file to another.
+        let whose = if build.has_claims { "private" } else { "public" };
         let cache_control = match written.cache {
             None => HeaderValue::from_static("no-cache"),
-            Some(span) => HeaderValue::from_str(&format!("public, max-age={}", span.get().as_secs())).expect("digits"),
+            Some(span) => HeaderValue::from_str(&format!("{whose}, max-age={}", span.get().as_secs())).expect("digits"),
         };
         Some(Files { root, index: written.index.as_ref().map(|i| i.value.clone()), cache_control })
     }

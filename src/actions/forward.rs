@@ -46,6 +46,11 @@ impl Forward {
     pub(super) fn compile(written: &route::Forward, build: &mut Build<'_>) -> Option<Forward> {
         let pool = build.pools.find(&written.service, "service", build.problems);
         let path = written.path.as_ref().map(|path| {
+            if path.value.contains('?') {
+                let problem =
+                    Problem::new(path.at, "a path has no query").help("write it under `query: { name: value }`");
+                build.problems.push(problem);
+            }
             if !path.value.starts_with('/') {
                 build.problems.push(Problem::new(path.at, format!("a path begins with `/`, found `{}`", path.value)));
             }
@@ -61,7 +66,9 @@ impl Forward {
         let mut headers = Vec::new();
         for (name, text) in &written.headers.0 {
             match name.value.parse::<HeaderName>() {
-                Ok(header) if may_be_set(&header) => headers.push((header, line(text, Use::Header, build)?)),
+                Ok(header) if may_be_set(&header) && !build.identity_headers.contains(&header) => {
+                    headers.push((header, line(text, Use::Header, build)?))
+                }
                 Ok(_) => {
                     build.problems.push(Problem::new(name.at, format!("`{}` is written by Hilum alone", name.value)))
                 }
@@ -154,6 +161,8 @@ pub(super) fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -
 /// Framing and routing are Hilum's, and so is what services trust.
 fn may_be_set(name: &HeaderName) -> bool {
     ![
+        http::header::AUTHORIZATION,
+        http::header::COOKIE,
         http::header::HOST,
         http::header::CONTENT_LENGTH,
         http::header::TRANSFER_ENCODING,

@@ -84,6 +84,8 @@ pub struct Build<'b> {
     pub tokens: &'b Named<Token>,
     /// The path of the route, with the names of its parameters.
     pub path: &'b Pattern,
+    /// Headers that carry an identity, of all tokens: Hilum alone writes them.
+    pub identity_headers: &'b [http::HeaderName],
     /// The route has a token, so that claims exist.
     pub has_claims: bool,
     pub base_dir: &'b Path,
@@ -117,8 +119,8 @@ impl<T> Named<T> {
     }
 
     /// All that could be built.
-    pub fn built(self) -> Vec<Arc<T>> {
-        self.things.into_values().flatten().collect()
+    pub fn built(&self) -> impl Iterator<Item = Arc<T>> {
+        self.things.values().flatten().cloned()
     }
 
     pub fn is_used(&self, name: &str) -> bool {

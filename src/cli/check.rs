@@ -5,23 +5,13 @@ use std::process::ExitCode;
 
 use hilum_filters::api::Registration;
 
-use super::load::{Stop, prepare, tell};
+use super::load::{load, tell};
 use super::{Paths, print};
-use crate::server::Load;
 
 pub(super) fn check(paths: &Paths, filters: &[&'static [Registration]], json: bool) -> anyhow::Result<ExitCode> {
-    let loaded = match prepare(paths, filters) {
-        Ok(loaded) => loaded,
-        Err(Stop::Problems(report)) => {
-            // The other file has problems of its own, and all of them are wanted at once.
-            let _ = tell(Stop::Problems(report), json)?;
-            return Ok(ExitCode::FAILURE);
-        }
-        Err(stop) => return tell(stop, json),
-    };
-    let table = match loaded.loader.load()? {
-        Load::Table(table) => table,
-        Load::Problems(report) => return tell(Stop::Problems(report), json),
+    let table = match load(paths, filters)? {
+        Ok(loaded) => loaded.table,
+        Err(reports) => return tell(&reports, json),
     };
     if json {
         print("[]")?;

@@ -12,56 +12,44 @@ use crate::config::{Environment, Report, Source, env, yaml};
 use crate::identity::SessionStore;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
-use crate::server::Loader;
+use crate::server::{Load, Loader};
 use crate::services::Fleet;
+use crate::table::Table;
 use crate::telemetry::Metrics;
 
-/// What lives as long as the process.
+/// What both files became, and what lives as long as the process.
 pub(super) struct Loaded {
     pub(super) conf: Conf,
-    pub(super) memory: Arc<MemoryStore>,
+    pub(super) table: Box<Table>,
     pub(super) loader: Loader,
-    pub(super) conf_dir: std::path::PathBuf,
+    pub(super) memory: Arc<MemoryStore>,
 }
 
-/// What stands in the way of a start.
-pub(super) enum Stop {
-    /// A file that can't be read at all.
-    Error(anyhow::Error),
-    Problems(Report),
-}
-
-impl From<anyhow::Error> for Stop {
-    fn from(error: anyhow::Error) -> Self {
-        Stop::Error(error)
-    }
-}
-
-/// Reads `conf` and prepares everything to read `routes` with.
-pub(super) fn prepare(paths: &Paths, filters: &[&'static [Registration]]) -> Result<Loaded, Stop> {
+/// Reads both files. The problems of both are in the error, so that one run tells all of them.
+///
+/// # Errors
+/// A file that can't be read at all.
+pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow::Result<Result<Loaded, Vec<Report>>> {
     let environment = Arc::new(Environment::process());
     let conf = read_conf(&paths.conf, &environment)?;
     let metrics = Arc::new(Metrics::new().context("metrics can't be registered")?);
     let fleet = Fleet::new(&metrics.registry, None)?;
     let session_metrics = SessionMetrics::register(&metrics.registry)?;
-    let memory = match conf.sessions() {
+    let memory = match conf.as_ref().map_or(Sessions::Memory, Conf::sessions) {
         Sessions::Memory => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
     };
     let store: Arc<dyn SessionStore> = memory.clone();
-    let loader = Loader {
-        path: paths.routes.clone(),
-        environment,
-        fleet,
-        store,
-        metrics,
-        session_metrics,
-        filters: filters.to_vec(),
-    };
-    let conf_dir = paths.conf.parent().map(Path::to_path_buf).unwrap_or_default();
-    Ok(Loaded { conf, memory, loader, conf_dir })
+    let filters = filters.to_vec();
+    let loader = Loader { path: paths.routes.clone(), environment, fleet, store, metrics, session_metrics, filters };
+    Ok(match (conf, loader.load()?) {
+        (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, loader, memory }),
+        (Ok(_), Load::Problems(routes)) => Err(vec![routes]),
+        (Err(conf), Load::Table(_)) => Err(vec![conf]),
+        (Err(conf), Load::Problems(routes)) => Err(vec![conf, routes]),
+    })
 }
 
-fn read_conf(path: &Path, environment: &Environment) -> Result<Conf, Stop> {
+fn read_conf(path: &Path, environment: &Environment) -> anyhow::Result<Result<Conf, Report>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
     let source = Source::new(path.display().to_string(), &text);
     let mut problems = Vec::new();
@@ -75,23 +63,21 @@ fn read_conf(path: &Path, environment: &Environment) -> Result<Conf, Stop> {
             conf::read(&node, &mut problems)
         }
     };
-    match conf {
+    Ok(match conf {
         Some(conf) if problems.is_empty() => Ok(conf),
-        _ => Err(Stop::Problems(Report::new(source, problems))),
-    }
+        _ => Err(Report::new(source, problems)),
+    })
 }
 
-/// Tells what stands in the way; the exit code is the same for both.
-pub(super) fn tell(stop: Stop, json: bool) -> anyhow::Result<std::process::ExitCode> {
-    match stop {
-        Stop::Error(error) => Err(error),
-        Stop::Problems(report) => {
-            if json {
-                super::print(&report.json())?
-            } else {
-                eprint!("{report}")
-            }
-            Ok(std::process::ExitCode::FAILURE)
+/// Tells every problem: for people on standard error, or as one JSON array on standard output.
+pub(super) fn tell(reports: &[Report], json: bool) -> anyhow::Result<std::process::ExitCode> {
+    if json {
+        let all: Vec<serde_json::Value> = reports.iter().flat_map(Report::rows).collect();
+        super::print(&serde_json::to_string_pretty(&all)?)?;
+    } else {
+        for report in reports {
+            eprint!("{report}");
         }
     }
+    Ok(std::process::ExitCode::FAILURE)
 }

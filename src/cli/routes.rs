@@ -5,20 +5,15 @@ use std::process::ExitCode;
 
 use hilum_filters::api::Registration;
 
-use super::load::{Stop, prepare, tell};
+use super::load::{load, tell};
 use super::{Paths, print};
 use crate::actions::Action;
-use crate::server::Load;
 use crate::table::{Access, Route};
 
 pub(super) fn routes(paths: &Paths, filters: &[&'static [Registration]], json: bool) -> anyhow::Result<ExitCode> {
-    let loaded = match prepare(paths, filters) {
-        Ok(loaded) => loaded,
-        Err(stop) => return tell(stop, json),
-    };
-    let table = match loaded.loader.load()? {
-        Load::Table(table) => table,
-        Load::Problems(report) => return tell(Stop::Problems(report), json),
+    let table = match load(paths, filters)? {
+        Ok(loaded) => loaded.table,
+        Err(reports) => return tell(&reports, json),
     };
     if json {
         let rows = table.routes.iter().map(|route| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hilum_filters::api::{Flow, Reply};
+use hilum_filters::api::{Chunk, Flow, Phase, Reply};
 use http::{HeaderValue, Method, header};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
@@ -195,18 +195,18 @@ async fn buffered(
     forward: &Forward,
     onward: Onward,
 ) -> Result<Answer, Refusal> {
-    let sent = body::read(session, ctx, route.limits.body).await?;
+    ctx.onward = onward;
+    let sent = read_body(session, ctx, route, route.limits.body).await?;
     let client = session.req_header();
     let mut head = forward::own_head(client);
-    aim(&mut head, forward, &onward)?;
+    aim(&mut head, forward, &ctx.onward)?;
     forward::to_service(ctx, client, &mut head, forward.passes_cookies).map_err(|_| Reason::Internal)?;
-    set_headers(&mut head, &onward)?;
     if head.method == Method::HEAD {
         head.set_method(Method::GET);
     }
     let scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(client, ctx) };
     let question = Call { head, body: sent, reply_limit: route.limits.reply };
-    let answer = call(&forward.pool, onward.key, &question, ctx.call_deadline()).await.map_err(Reason::from)?;
+    let answer = call(&forward.pool, ctx.onward.key, &question, ctx.call_deadline()).await.map_err(Reason::from)?;
     ctx.called = Some(answer.peer);
     let mut headers = answer.headers;
     for name in
@@ -230,12 +230,17 @@ pub(super) fn aim(head: &mut RequestHeader, forward: &Forward, onward: &Onward) 
     Ok(())
 }
 
-/// The headers that a forward adds. Last, so that they are what the file says.
-pub(super) fn set_headers(head: &mut RequestHeader, onward: &Onward) -> Result<(), Reason> {
-    for (name, value) in &onward.headers {
-        head.insert_header(name.clone(), value.clone()).map_err(|_| Reason::Internal)?;
+/// The whole body, after the filters that see bodies.
+async fn read_body(session: &mut Session, ctx: &mut Ctx, route: &Route, limit: u64) -> Result<Bytes, Refusal> {
+    let body = body::read(session, ctx, limit).await?;
+    if !route.chain.takes_part(Phase::RequestBody) {
+        return Ok(body);
     }
-    Ok(())
+    let mut body = Some(body);
+    let mut chunk = Chunk { bytes: &mut body, last: true };
+    let seen = route.chain.request_body(ctx.depth, session.req_header(), &mut ctx.facts, &mut ctx.states, &mut chunk);
+    seen.map_err(|_| Reason::Malformed)?;
+    Ok(body.unwrap_or_default())
 }
 
 async fn session_answer(
@@ -254,7 +259,7 @@ async fn session_answer(
             Ok((logout(token, &session.req_header().headers, ctx.facts.secure, ctx.now).await?, scope))
         }
         SessionAction::Login(login) => {
-            let sent = body::read(session, ctx, route.limits.body.min(LOGIN_BODY)).await?;
+            let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
             let client = session.req_header();
             let mut head = forward::own_head(client);
             forward::to_service(ctx, client, &mut head, false).map_err(|_| Reason::Internal)?;
@@ -293,6 +298,7 @@ fn scope(head: &RequestHeader, ctx: &Ctx) -> Scope {
             Caller::Known { identity, .. } => Some(identity.values.clone()),
             _ => None,
         },
+        now: ctx.now.unix,
         ..Scope::default()
     }
 }

@@ -41,23 +41,25 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::PROXY_AUTHENTICATE,
 ];
 
-/// What a service gets of the client's headers, and what Hilum says beside them.
+/// What a service gets: the client's headers without what only Hilum may say, what the route and its filters add, and last what
+/// Hilum says. `head` begins as a fresh copy of the client's, for each try.
 ///
-/// Called for each try on a fresh copy of the client's head. Identity is written here and nowhere else: what is written on the
-/// client's head before can be taken away again by the client's own `Connection` header.
+/// Identity is written here, at the very end, and nowhere else: what is written on the client's own head can be taken away again
+/// by the client's `Connection` header, and what is written before the filters by one of them.
 pub(super) fn to_service(
-    ctx: &Ctx,
+    ctx: &mut Ctx,
     client: &RequestHeader,
     head: &mut RequestHeader,
     passes_cookies: bool,
 ) -> Result<()> {
-    strip(&ctx.table, head, passes_cookies);
-    if let Caller::Known { identity, .. } = &ctx.caller {
-        for (name, value) in &identity.headers {
-            head.insert_header(name.clone(), value.clone())?;
-        }
-        head.insert_header(header::AUTHORIZATION, identity.authorization.clone())?;
+    strip(head, passes_cookies);
+    for (name, value) in &ctx.onward.headers {
+        head.insert_header(name.clone(), value.clone())?;
     }
+    if let Some(route) = ctx.route.clone() {
+        route.chain.upstream_request(ctx.depth, client, &mut ctx.facts, &mut ctx.states, head)?;
+    }
+    identify(ctx, head)?;
     forwarded(ctx, client, head)?;
     head.insert_header(HeaderName::from_static("x-request-id"), ctx.facts.request_id.header_value())?;
     if let Some(trace) = &ctx.trace {
@@ -66,33 +68,42 @@ pub(super) fn to_service(
     Ok(())
 }
 
-fn strip(table: &Table, head: &mut RequestHeader, passes_cookies: bool) {
+fn strip(head: &mut RequestHeader, passes_cookies: bool) {
     // Collected first, since names can't be removed while they are walked; mostly there are none, and nothing is allocated.
     let doomed: smallvec::SmallVec<[HeaderName; 8]> =
-        head.headers.keys().filter(|name| is_stripped(table, name)).cloned().collect();
+        head.headers.keys().filter(|name| is_stripped(name)).cloned().collect();
     for name in doomed {
         head.remove_header(&name);
     }
-    head.remove_header(&header::AUTHORIZATION);
     if !passes_cookies {
         head.remove_header(&header::COOKIE);
     }
 }
 
-fn is_stripped(table: &Table, name: &HeaderName) -> bool {
+/// Who is calling, from the verified token alone.
+fn identify(ctx: &Ctx, head: &mut RequestHeader) -> Result<()> {
+    for name in &ctx.table.identity_headers {
+        head.remove_header(name);
+    }
+    head.remove_header(&header::AUTHORIZATION);
+    if let Caller::Known { identity, .. } = &ctx.caller {
+        for (name, value) in &identity.headers {
+            head.insert_header(name.clone(), value.clone())?;
+        }
+        head.insert_header(header::AUTHORIZATION, identity.authorization.clone())?;
+    }
+    Ok(())
+}
+
+fn is_stripped(name: &HeaderName) -> bool {
     let text = name.as_str();
     // CGI, WSGI and others read `X_User_ID` and `X-User-ID` as one name, and `.` is no better.
     if text.contains(['_', '.']) {
         return true;
     }
-    match text.as_bytes().first() {
-        Some(b'x' | b'f' | b't' | b'c' | b'p')
-            if STRIPPED.contains(&text) || STRIPPED_PREFIXES.iter().any(|p| text.starts_with(p)) =>
-        {
-            true
-        }
-        _ => table.identity_headers.contains(name),
-    }
+    // The first letters tell nearly every other name apart at once.
+    matches!(text.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'p'))
+        && (STRIPPED.contains(&text) || STRIPPED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)))
 }
 
 /// `X-Forwarded-*`: what the connection was. Appended to only behind a trusted proxy.

@@ -87,11 +87,8 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let route = ctx.route.clone().ok_or_else(|| failure::error(Reason::Internal))?;
         let Action::Forward(forward) = &route.action else { return Err(failure::error(Reason::Internal)) };
-        let client = session.req_header();
         act::aim(head, forward, &ctx.onward).map_err(failure::error)?;
-        forward::to_service(ctx, client, head, forward.passes_cookies)?;
-        act::set_headers(head, &ctx.onward).map_err(failure::error)?;
-        route.chain.upstream_request(ctx.depth, client, &mut ctx.facts, &mut ctx.states, head)?;
+        forward::to_service(ctx, session.req_header(), head, forward.passes_cookies)?;
         if let Some(asked) = &ctx.asked {
             head.insert_header(header::HOST, asked.picked.peer.authority().clone())?;
         }

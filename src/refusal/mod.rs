@@ -76,7 +76,7 @@ impl From<Missing> for Reason {
         match missing {
             Missing::Value => Reason::ValueMissing,
             Missing::Claim => Reason::ClaimMissing,
-            Missing::DotSegment => Reason::PathRejected,
+            Missing::Ambiguous => Reason::PathRejected,
         }
     }
 }

@@ -86,7 +86,9 @@ impl FromStr for Pattern {
             match segment {
                 "**" => pattern.rest = Some(String::new()),
                 _ if segment.contains('*') => {
-                    return Err("`*` has no meaning here; write `{name}` for one segment, `/**` for the rest".to_owned());
+                    return Err(
+                        "`*` has no meaning here; write `{name}` for one segment, `/**` for the rest".to_owned()
+                    );
                 }
                 _ => match segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
                     Some(name) => match name.strip_suffix("...") {

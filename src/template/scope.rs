@@ -74,6 +74,8 @@ pub struct Scope {
     pub reason: Option<&'static str>,
     pub message: Option<Arc<str>>,
     pub request_id: Option<hilum_filters::api::RequestId>,
+    /// Seconds since 1970.
+    pub now: u64,
 }
 
 impl Object for Scope {
@@ -97,7 +99,7 @@ impl Object for Scope {
             "reason" => or_none(self.reason.map(Value::from)),
             "message" => or_none(self.message.clone().map(Value::from)),
             "request_id" => or_none(self.request_id.as_ref().map(|id| Value::from(id.as_str()))),
-            "now" => Some(Value::from(unix_now())),
+            "now" => Some(Value::from(self.now)),
             _ => None,
         }
     }
@@ -111,9 +113,4 @@ impl Object for Query {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         crate::router::query_values(&self.0, key.as_str()?).next().map(|v| Value::from(&*v))
     }
-}
-
-/// Seconds since 1970.
-fn unix_now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }

@@ -1,8 +1,21 @@
-//! The real gateway against scripted services, from the outside: what a client, a service, an operator can see.
+//! The real gateway against scripted services, from the outside: what a client, a service and an operator can see.
 
 #![allow(clippy::large_futures, reason = "a test runs once")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod world;
 
+mod admin;
+mod bodies;
+mod buffered;
+mod cors;
+mod demo;
+mod failures;
+mod files;
 mod forward;
+mod identity;
+mod login;
+mod seen;
+mod streams;
+mod time;

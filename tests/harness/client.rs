@@ -57,7 +57,9 @@ impl Response {
 
     /// The value that this answer gives the cookie.
     pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
-        self.all("set-cookie").into_iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')?.split(';').next())
+        self.all("set-cookie")
+            .into_iter()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('=')?.split(';').next())
     }
 }
 
@@ -80,7 +82,9 @@ impl Client {
 
     /// Writes bytes as they are.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        within("the gateway to take bytes", self.stream.write_all(bytes)).await.unwrap_or_else(|e| panic!("writing: {e}"));
+        within("the gateway to take bytes", self.stream.write_all(bytes))
+            .await
+            .unwrap_or_else(|e| panic!("writing: {e}"));
     }
 
     /// Writes bytes; false when the other end does not take them any more.
@@ -250,7 +254,10 @@ fn parse(head: &[u8]) -> Response {
     let head = String::from_utf8_lossy(head);
     let mut lines = head.trim_end().split("\r\n");
     let first = lines.next().unwrap_or_default();
-    let status = first.strip_prefix("HTTP/1.").and_then(|l| l.get(2..5)?.parse().ok()).unwrap_or_else(|| panic!("no answer: {first:?}"));
+    let status = first
+        .strip_prefix("HTTP/1.")
+        .and_then(|l| l.get(2..5)?.parse().ok())
+        .unwrap_or_else(|| panic!("no answer: {first:?}"));
     let headers = lines.map(|line| {
         let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no header: {line:?}"));
         (name.to_ascii_lowercase(), value.trim().to_owned())

@@ -7,11 +7,13 @@ use super::{Gateway, Response};
 pub(crate) fn message(text: &str) -> Vec<u8> {
     let text = text.trim_start();
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
-    let mut lines: Vec<String> = head.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    let mut lines: Vec<String> =
+        head.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
     if !lines[0].contains(" HTTP/") {
         lines[0].push_str(" HTTP/1.1");
     }
-    let has = |lines: &[String], name: &str| lines.iter().any(|l| l.to_ascii_lowercase().starts_with(&format!("{name}:")));
+    let has =
+        |lines: &[String], name: &str| lines.iter().any(|l| l.to_ascii_lowercase().starts_with(&format!("{name}:")));
     if !has(&lines, "host") {
         lines.insert(1, "Host: hilum.test".to_owned());
     }
@@ -44,7 +46,12 @@ pub(crate) fn expect(case: &str, response: &Response, expectation: &str) {
         wrong.push("a whole answer".to_owned());
     }
     wrong.extend(lines.filter(|line| !holds(response, line)).map(str::to_owned));
-    assert!(wrong.is_empty(), "\n{case}\nexpected: {}\ngot: {response:?}\nbody: {}\n", wrong.join("\n"), response.text());
+    assert!(
+        wrong.is_empty(),
+        "\n{case}\nexpected: {}\ngot: {response:?}\nbody: {}\n",
+        wrong.join("\n"),
+        response.text()
+    );
 }
 
 fn holds(response: &Response, line: &str) -> bool {
@@ -62,7 +69,8 @@ fn holds(response: &Response, line: &str) -> bool {
         return text.contains(part);
     }
     if line.starts_with(['{', '[']) {
-        let expected: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("the expectation {line}: {e}"));
+        let expected: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("the expectation {line}: {e}"));
         return serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|got| got == expected);
     }
     let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no expectation: {line}"));

@@ -177,7 +177,10 @@ impl Gateway {
 
     /// Waits until the sum of the series with these labels is as wanted, and gives it.
     pub(crate) async fn counts(&self, name: &str, labels: &[(&str, &str)], wanted: impl Fn(f64) -> bool) -> f64 {
-        eventually(&format!("{name} {labels:?}"), async || Some(self.metrics().await.sum(name, labels)).filter(|n| wanted(*n))).await
+        eventually(&format!("{name} {labels:?}"), async || {
+            Some(self.metrics().await.sum(name, labels)).filter(|n| wanted(*n))
+        })
+        .await
     }
 
     /// The lines of the access log so far. A line that is no JSON fails the test.
@@ -248,7 +251,12 @@ impl Heard {
         std::thread::spawn(move || {
             let (mut file, mut piece) = (std::fs::File::from(output), vec![0; 64 * 1024]);
             while let Ok(length @ 1..) = file.read(&mut piece) {
-                listener.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend_from_slice(&piece[..length]);
+                listener
+                    .0
+                    .0
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .extend_from_slice(&piece[..length]);
                 listener.0.1.send_replace(());
             }
         });

@@ -129,7 +129,9 @@ pub(crate) fn puppet(seen: &Seen) -> Reply {
         "silent" => Reply::new().then(Step::Hang),
         "early" => Reply::early().answer(u16::try_from(number(1)).expect("a status"), &["Connection: close"], "early"),
         "continue" => Reply::early().send("HTTP/1.1 100 Continue\r\n\r\n").then(Step::ReadBody).then(Step::Echo),
-        "socket" => Reply::new().send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n").then(Step::Pipe),
+        "socket" => Reply::new()
+            .send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            .then(Step::Pipe),
         "health" => Reply::json(200, r#"{"status":"healthy"}"#),
         _ => Reply::new().then(Step::Echo),
     }

@@ -31,14 +31,17 @@ pub(crate) struct Seen {
 impl Seen {
     /// All lines of this name, whatever its case, joined by `, `.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
-        let values: Vec<&str> = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect();
+        let values: Vec<&str> =
+            self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
     fn echo(&self) -> Vec<u8> {
         let headers: Vec<_> = self.headers.iter().map(|(name, value)| [name, value]).collect();
         let body = String::from_utf8_lossy(&self.body);
-        serde_json::json!({ "method": self.method, "target": self.target, "headers": headers, "body": body }).to_string().into_bytes()
+        serde_json::json!({ "method": self.method, "target": self.target, "headers": headers, "body": body })
+            .to_string()
+            .into_bytes()
     }
 }
 
@@ -245,7 +248,10 @@ impl Connection {
             Step::Send(bytes) => self.stream.write_all(&bytes).await.ok(),
             Step::Echo => {
                 let body = seen.echo();
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
                 let body = if seen.method == "HEAD" { &[] } else { &*body };
                 self.stream.write_all(&[head.as_bytes(), body].concat()).await.ok()
             }
@@ -283,7 +289,9 @@ impl Connection {
         let text = String::from_utf8_lossy(&head).into_owned();
         let mut lines = text.trim_end().split("\r\n");
         let mut first = lines.next()?.split(' ');
-        let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+        let headers = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
         Some(Seen {
             method: first.next()?.to_owned(),
             target: first.next()?.to_owned(),

@@ -17,7 +17,6 @@ mod hide;
 mod value;
 
 use hilum_filters::api::{At, Problem};
-use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 
@@ -56,26 +55,12 @@ impl Report {
         Self { source, problems }
     }
 
-    /// A JSON array of `{ file, line, col, message, help }` with all problems. `line` and `col` are 0 where a problem
-    /// has no place, `help` is null where nothing can be suggested.
-    pub fn json(&self) -> String {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            file: &'a str,
-            line: u32,
-            col: u32,
-            message: &'a str,
-            help: Option<&'a str>,
-        }
-        let rows = self.problems.iter().map(|Problem { at, message, help }| Row {
-            file: &self.source.name,
-            line: at.line,
-            col: at.col,
-            message,
-            help: help.as_deref(),
-        });
-        let rows: Vec<_> = rows.collect();
-        serde_json::to_string(&rows).expect("a list of texts and numbers is JSON")
+    /// Each problem as `{ file, line, col, message, help }`, for programs. `line` and `col` are 0 where a problem has no
+    /// place, `help` is null where nothing can be suggested.
+    pub fn rows(&self) -> impl Iterator<Item = serde_json::Value> {
+        self.problems.iter().map(|Problem { at, message, help }| {
+            serde_json::json!({ "file": self.source.name, "line": at.line, "col": at.col, "message": message, "help": help })
+        })
     }
 }
 
@@ -340,9 +325,9 @@ routes.yaml: 2 problems
         let problems = vec![Problem::new(at(2, 3, 4), "a \"b\"").help("c"), Problem::new(At::default(), "d")];
         let report = Report::new(Source::new("r.yaml", ""), problems);
         assert_eq!(
-            report.json(),
+            serde_json::to_string(&report.rows().collect::<Vec<_>>()).unwrap(),
             r#"[{"file":"r.yaml","line":0,"col":0,"message":"d","help":null},{"file":"r.yaml","line":2,"col":3,"message":"a \"b\"","help":"c"}]"#
         );
-        assert_eq!(Report::new(Source::new("r.yaml", ""), Vec::new()).json(), "[]");
+        assert_eq!(Report::new(Source::new("r.yaml", ""), Vec::new()).rows().count(), 0);
     }
 }

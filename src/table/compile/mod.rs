@@ -19,7 +19,7 @@ use crate::config::routes::Routes;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::{SessionStore, Token};
 use crate::refusal::Errors;
-use crate::router::{Methods, Router};
+use crate::router::{Methods, Router, Rule};
 use crate::services::{Fleet, Pool};
 use crate::telemetry::Metrics;
 
@@ -38,29 +38,30 @@ impl Table {
         let pools = services::pools(routes, parts, problems);
         let tokens = tokens::tokens(routes, parts, problems);
         let filter_reasons: Vec<&'static str> = registrations(parts).flat_map(|r| r.reasons.iter().copied()).collect();
-        let mut compiled = Vec::new();
-        let mut places = HashMap::new();
-        for written in &routes.routes {
-            if let Some(first) = places.insert(written.name.value.clone(), written.at()) {
-                let text = format!("a route in line {} is called `{}` as well", first.line, written.name.value);
-                problems.push(
-                    Problem::new(written.at(), text)
-                        .help("give one of them another `name`: logs and metrics tell them apart by it"),
-                );
-            }
-            if let Some(route) = route_of(written, routes, parts, &pools, &tokens, &filter_reasons, problems) {
-                compiled.push((written, Arc::new(route)));
-            }
-        }
+        let identity_headers: Vec<_> =
+            tokens.built().flat_map(|token| token.identity_headers().cloned().collect::<Vec<_>>()).collect();
+        let mut routing = Routing {
+            routes,
+            parts,
+            pools: &pools,
+            tokens: &tokens,
+            identity_headers: identity_headers.clone(),
+            filter_reasons: filter_reasons.clone(),
+            problems,
+        };
+        let compiled: Vec<_> =
+            routes.routes.iter().filter_map(|written| Some((written, Arc::new(routing.route(written)?)))).collect();
+        names_are_unique(routes, problems);
         unused(routes, &pools, &tokens, problems);
         let areas = routes.areas.iter().map(|area| Area {
             prefix: area.prefix.as_ref().map(ToString::to_string),
             errors: Errors::compile(&area.shared, &filter_reasons, problems),
         });
         let areas = areas.collect();
-        let rules =
-            compiled.iter().filter_map(|(written, route)| Some((written.rule.as_ref()?.value.clone(), route.clone())));
-        let (router, ties) = Router::new(rules.map(|(rule, route)| (limited(rule, &route.action), route)).collect());
+        let rules = compiled.iter().filter_map(|(written, route)| {
+            Some((limited(&written.rule.as_ref()?.value, &route.action), route.clone()))
+        });
+        let (router, ties) = Router::new(rules.collect());
         for tie in ties {
             let place = |route: &Arc<Route>| {
                 compiled.iter().find(|(_, r)| Arc::ptr_eq(r, route)).and_then(|(w, _)| w.rule.as_ref()).map(|r| r.at)
@@ -71,13 +72,13 @@ impl Table {
             problems
                 .push(Problem::new(second, text).help("let them differ in path, method, host, a header or the query"));
         }
-        let tokens = tokens.built();
+        let tokens: Vec<_> = tokens.built().collect();
         Some(Table {
             router,
             routes: compiled.into_iter().map(|(_, route)| route).collect(),
             areas,
-            pools: pools.built(),
-            identity_headers: tokens.iter().flat_map(|t| t.identity_headers()).cloned().collect(),
+            pools: pools.built().collect(),
+            identity_headers,
             own_cookies: tokens.iter().filter_map(|t| t.cookie_name()).map(Into::into).collect(),
             tokens,
             hash: hash(text),
@@ -90,67 +91,82 @@ fn registrations<'p>(parts: &Parts<'p>) -> impl Iterator<Item = &'static Registr
 }
 
 /// Files are read, never written: whatever the rule says, other methods are 405.
-fn limited(mut rule: crate::router::Rule, action: &Action) -> crate::router::Rule {
+fn limited(rule: &Rule, action: &Action) -> Rule {
+    let mut rule = rule.clone();
     if matches!(action, Action::Files(_)) && rule.methods == Methods::Any {
         rule.methods = "GET".parse().expect("a good method");
     }
     rule
 }
 
-fn route_of(
-    written: &route::Route,
-    routes: &Routes,
-    parts: &Parts<'_>,
-    pools: &Named<Pool>,
-    tokens: &Named<Token>,
-    filter_reasons: &[&'static str],
-    problems: &mut Vec<Problem>,
-) -> Option<Route> {
-    let rule = written.rule.as_ref().map(|r| &r.value);
-    let shared = &written.shared;
-    if shared.auth.is_none() {
-        let problem =
-            Problem::new(written.at(), format!("the route `{}` does not say who may call it", written.name.value));
-        problems.push(problem.help("write `auth: public`, or `auth: { token: NAME }`, here or in a group above"));
+/// What every route is compiled with.
+struct Routing<'c> {
+    routes: &'c Routes,
+    parts: &'c Parts<'c>,
+    pools: &'c Named<Pool>,
+    tokens: &'c Named<Token>,
+    identity_headers: Vec<http::HeaderName>,
+    filter_reasons: Vec<&'static str>,
+    problems: &'c mut Vec<Problem>,
+}
+
+impl Routing<'_> {
+    fn route(&mut self, written: &route::Route) -> Option<Route> {
+        let rule = written.rule.as_ref().map(|r| &r.value);
+        let shared = &written.shared;
+        if shared.auth.is_none() {
+            let problem =
+                Problem::new(written.at(), format!("the route `{}` does not say who may call it", written.name.value));
+            self.problems
+                .push(problem.help("write `auth: public`, or `auth: { token: NAME }`, here or in a group above"));
+        }
+        let auth = token_of(shared);
+        let auth_token = auth.and_then(|auth| self.tokens.find(&auth.token, "token", self.problems));
+        let path = rule.map_or_else(|| "/".parse().expect("a good path"), |rule| rule.path.clone());
+        let mut build = Build {
+            problems: self.problems,
+            pools: self.pools,
+            tokens: self.tokens,
+            path: &path,
+            identity_headers: &self.identity_headers,
+            has_claims: auth.is_some(),
+            base_dir: &self.routes.base_dir,
+        };
+        let access = Access::compile(shared, auth_token.clone(), &mut build);
+        let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
+        let action = action.map(|action| with_hash(action, self.routes));
+        let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(&reply.value, build.problems)));
+        if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
+            (&reply, &action)
+        {
+            let text = format!("`reply` has no effect on `{}`", action.name());
+            build.problems.push(Problem::new(*at, text).help("it shapes the answers of services, sessions and health"));
+        }
+        let errors = Errors::compile(shared, &self.filter_reasons, build.problems);
+        let (chain, slots) = chain(shared, self.routes, self.parts, build.problems);
+        let session_token = match &action {
+            Some(Action::Session(session)) => Some(session.token().clone()),
+            _ => None,
+        };
+        let name: Arc<str> = written.name.value.as_str().into();
+        let action = action?;
+        Some(Route {
+            metrics: self.parts.metrics.route(&name),
+            name,
+            path: path.to_string(),
+            rule: rule.map(|rule| rule_text(&limited(rule, &action))).unwrap_or_default(),
+            params: path.params().map(Into::into).collect(),
+            access: access?,
+            token: auth_token.or(session_token),
+            chain,
+            slots,
+            has_cors: shared.cors.is_some(),
+            action,
+            reply: reply.map(|(_, reply)| reply),
+            errors,
+            limits: limits(shared),
+        })
     }
-    let auth = token_of(shared);
-    let auth_token = auth.and_then(|auth| tokens.find(&auth.token, "token", problems));
-    let path = rule.map_or_else(|| "/".parse().expect("a good path"), |rule| rule.path.clone());
-    let mut build =
-        Build { problems, pools, tokens, path: &path, has_claims: auth.is_some(), base_dir: &routes.base_dir };
-    let access = Access::compile(shared, auth_token.clone(), &mut build);
-    let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
-    let action = action.map(|action| with_hash(action, routes));
-    let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(&reply.value, build.problems)));
-    if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
-        (&reply, &action)
-    {
-        let text = format!("`reply` has no effect on `{}`", action.name());
-        build.problems.push(Problem::new(*at, text).help("it shapes the answers of services, sessions and health"));
-    }
-    let errors = Errors::compile(shared, filter_reasons, build.problems);
-    let (chain, slots) = chain(shared, routes, parts, build.problems);
-    let session_token = match &action {
-        Some(Action::Session(session)) => Some(session.token().clone()),
-        _ => None,
-    };
-    let name: Arc<str> = written.name.value.as_str().into();
-    Some(Route {
-        metrics: parts.metrics.route(&name),
-        name,
-        path: path.to_string(),
-        rule: rule.map(rule_text).unwrap_or_default(),
-        params: path.params().map(Into::into).collect(),
-        access: access?,
-        token: auth_token.or(session_token),
-        chain,
-        slots,
-        has_cors: shared.cors.is_some(),
-        action: action?,
-        reply: reply.map(|(_, reply)| reply),
-        errors,
-        limits: limits(shared),
-    })
 }
 
 /// What a service's `hash` is made of is written with the service, but made of a request, which only the action sees.
@@ -222,6 +238,17 @@ fn filter(node: &Node, env: &Env, parts: &Parts<'_>, problems: &mut Vec<Problem>
     None
 }
 
+fn names_are_unique(routes: &Routes, problems: &mut Vec<Problem>) {
+    let mut places = HashMap::new();
+    for written in &routes.routes {
+        if let Some(first) = places.insert(&written.name.value, written.at()) {
+            let text = format!("a route in line {} is called `{}` as well", first.line, written.name.value);
+            let help = "give one of them another `name`: logs and metrics tell them apart by it";
+            problems.push(Problem::new(written.at(), text).help(help));
+        }
+    }
+}
+
 fn unused(routes: &Routes, pools: &Named<Pool>, tokens: &Named<Token>, problems: &mut Vec<Problem>) {
     let mut say = |name: &Placed<String>, used: bool, what: &str| {
         if !used {
@@ -232,7 +259,7 @@ fn unused(routes: &Routes, pools: &Named<Pool>, tokens: &Named<Token>, problems:
     routes.tokens.0.iter().for_each(|(name, _)| say(name, tokens.is_used(&name.value), "token"));
 }
 
-fn rule_text(rule: &crate::router::Rule) -> String {
+fn rule_text(rule: &Rule) -> String {
     let methods = match &rule.methods {
         Methods::Any => "*".to_owned(),
         Methods::These(these) => these.iter().map(|m| m.as_str()).collect::<Vec<_>>().join(","),
