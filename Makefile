@@ -29,7 +29,6 @@ lint: prerequisites
 # Instructions and CPU of the bare proxy and of Hilum, side by side; writes nothing, prints the table of benches/README.md.
 bench: prerequisites
 	$(call need,valgrind,valgrind)
-	$(call need,wrk,wrk)
 	$(CARGO) bench --locked -p hilum-filters
 	$(CARGO) build --release --locked -p hilum --bins --bench load
 	benches/load/run

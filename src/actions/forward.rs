@@ -160,18 +160,8 @@ pub(super) fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -
 
 /// Framing and routing are Hilum's, and so is what services trust.
 fn may_be_set(name: &HeaderName) -> bool {
-    ![
-        http::header::AUTHORIZATION,
-        http::header::COOKIE,
-        http::header::HOST,
-        http::header::CONTENT_LENGTH,
-        http::header::TRANSFER_ENCODING,
-        http::header::CONNECTION,
-        http::header::UPGRADE,
-        http::header::TE,
-        http::header::TRAILER,
-    ]
-    .contains(name)
+    !super::is_framing(name)
+        && ![http::header::AUTHORIZATION, http::header::COOKIE].contains(name)
         && !name.as_str().starts_with("x-forwarded-")
 }
 

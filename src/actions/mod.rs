@@ -91,6 +91,20 @@ pub struct Build<'b> {
     pub base_dir: &'b Path,
 }
 
+/// Whether a header says where a message goes or how it is cut: Hilum and Pingora alone write these.
+fn is_framing(name: &http::HeaderName) -> bool {
+    [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::UPGRADE,
+        header::TE,
+        header::TRAILER,
+    ]
+    .contains(name)
+}
+
 /// Things that the file names, and which of them were used.
 #[derive(Debug)]
 pub struct Named<T> {

@@ -62,6 +62,7 @@ impl Reply {
             Reason::PartFailed
         })?;
         answer.status = shape.status.unwrap_or(answer.status);
+        answer.headers.remove(header::CONTENT_ENCODING);
         answer.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         answer.content = Content::Bytes(json.into());
         Ok(answer)

@@ -51,6 +51,9 @@ impl Respond {
         }
         for (name, value) in &written.headers.0 {
             match (name.value.parse::<HeaderName>(), HeaderValue::from_str(&value.value)) {
+                (Ok(framing), _) if super::is_framing(&framing) => {
+                    build.problems.push(Problem::new(name.at, format!("`{}` is written by Hilum alone", name.value)));
+                }
                 (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
                 (Err(_), _) => {
                     build.problems.push(Problem::new(name.at, format!("`{}` is no header name", name.value)))

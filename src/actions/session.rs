@@ -72,12 +72,13 @@ pub fn show(caller: &Caller) -> Result<Answer, Reason> {
     Ok(Answer::json(StatusCode::OK, body))
 }
 
-/// Ends the session of the token that came with the request. An unknown token is as good as signed out.
+/// Ends the sessions of the tokens that came with the request. An unknown token is as good as signed out.
 ///
 /// # Errors
 /// `store_unavailable`: the session was not ended, so the cookie stays as well.
 pub async fn logout(token: &Token, headers: &HeaderMap, secure: bool, now: Now) -> Result<Answer, Reason> {
-    if let Presented::Found { token: text, .. } = token.find(headers) {
+    // All that came along, the one beside a better one too: after a sign-out none of them may be of use.
+    for text in token.find_all(headers) {
         token.end_session(text, now).await.map_err(|_| Reason::StoreUnavailable)?;
     }
     let mut answer = Answer::json(StatusCode::OK, "{}");
@@ -153,7 +154,13 @@ impl Login {
         let answer = call(&self.pool, None, &call_head, attempt.deadline).await.map_err(Reason::from)?;
         match answer.status.as_u16() {
             200..300 => {}
-            400..500 => return Err(Refusal::from(Reason::LoginRefused).with_status(answer.status)),
+            400..500 => {
+                let mut refusal = Refusal::from(Reason::LoginRefused).with_status(answer.status);
+                refusal
+                    .headers
+                    .extend(answer.headers.get(header::RETRY_AFTER).map(|v| (header::RETRY_AFTER, v.clone())));
+                return Err(refusal);
+            }
             _ => return Err(Reason::PartFailed.into()),
         }
         let (token, lifetime) = self.token_of(&answer.body).ok_or(Reason::PeerGarbage)?;

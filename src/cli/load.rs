@@ -21,6 +21,8 @@ use crate::telemetry::Metrics;
 pub(super) struct Loaded {
     pub(super) conf: Conf,
     pub(super) table: Box<Table>,
+    /// What the table was made of.
+    pub(super) text: String,
     pub(super) loader: Loader,
     pub(super) memory: Arc<MemoryStore>,
 }
@@ -41,8 +43,9 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
     let store: Arc<dyn SessionStore> = memory.clone();
     let filters = filters.to_vec();
     let loader = Loader { path: paths.routes.clone(), environment, fleet, store, metrics, session_metrics, filters };
-    Ok(match (conf, loader.load()?) {
-        (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, loader, memory }),
+    let (routes, text) = loader.load()?;
+    Ok(match (conf, routes) {
+        (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader, memory }),
         (Ok(_), Load::Problems(routes)) => Err(vec![routes]),
         (Err(conf), Load::Table(_)) => Err(vec![conf]),
         (Err(conf), Load::Problems(routes)) => Err(vec![conf, routes]),

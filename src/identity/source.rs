@@ -39,6 +39,22 @@ pub fn find<'h>(sources: &[Source], headers: &'h HeaderMap) -> Presented<'h> {
         .unwrap_or(Presented::Missing)
 }
 
+/// Every token in any of the places, more than one in one place too: for a logout, which must leave none alive.
+pub fn find_all<'h>(sources: &[Source], headers: &'h HeaderMap) -> Vec<&'h str> {
+    let mut found: Vec<&[u8]> = Vec::new();
+    for source in sources {
+        match source {
+            Source::Header { name, scheme } => {
+                found.extend(
+                    headers.get_all(name).iter().filter_map(|value| credentials(value.as_bytes(), scheme.as_bytes())),
+                );
+            }
+            Source::Cookie { name } => found.extend(cookie_values(headers, name.as_bytes())),
+        }
+    }
+    found.into_iter().filter_map(|token| str::from_utf8(token).ok()).filter(|token| !token.is_empty()).collect()
+}
+
 impl Source {
     /// Says what is wrong with the names, if anything is: such an entry could never be found in a request.
     pub fn check(&self) -> Result<(), String> {
@@ -74,32 +90,40 @@ fn in_header<'h>(headers: &'h HeaderMap, name: &HeaderName, scheme: &[u8]) -> Pr
     if values.next().is_some() {
         return Presented::Unusable { why: "the header stands twice", by };
     }
-    // The scheme is compared without regard to case (RFC 9110, 11.1). Another scheme is another kind of credentials.
-    let Some((found, rest)) = value.as_bytes().split_at_checked(scheme.len()) else { return Presented::Missing };
+    // Another scheme is another kind of credentials.
+    credentials(value.as_bytes(), scheme).map_or(Presented::Missing, |token| as_token(token, by))
+}
+
+/// What stands behind the scheme.
+fn credentials<'v>(value: &'v [u8], scheme: &[u8]) -> Option<&'v [u8]> {
+    // The scheme is compared without regard to case (RFC 9110, 11.1).
+    let (found, rest) = value.split_at_checked(scheme.len())?;
     if !found.eq_ignore_ascii_case(scheme) || rest.first().is_some_and(|byte| *byte != b' ') {
-        return Presented::Missing;
+        return None;
     }
     // One or more spaces stand between the two (RFC 9110, 11.4).
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-    as_token(&rest[spaces..], by)
+    Some(&rest[spaces..])
 }
 
 fn in_cookies<'h>(headers: &'h HeaderMap, name: &[u8]) -> Presented<'h> {
     let by = By::Cookie;
-    let mut values = headers
-        .get_all(http::header::COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(|pair| {
-            let equals = pair.iter().position(|byte| *byte == b'=')?;
-            (trim(&pair[..equals]) == name).then(|| trim(&pair[equals + 1..]))
-        });
+    let mut values = cookie_values(headers, name);
     let Some(value) = values.next() else { return Presented::Missing };
     // A page of a neighbouring domain can add a cookie of the same name, and browsers do not say which is whose.
     if values.next().is_some() {
         return Presented::Unusable { why: "the cookie stands twice", by };
     }
     if value.is_empty() { Presented::Missing } else { as_token(value, by) }
+}
+
+/// The values of all cookies of this name, in order.
+fn cookie_values<'h>(headers: &'h HeaderMap, name: &[u8]) -> impl Iterator<Item = &'h [u8]> {
+    let lines = headers.get_all(http::header::COOKIE).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(move |pair| {
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
+        (trim(&pair[..equals]) == name).then(|| trim(&pair[equals + 1..]))
+    })
 }
 
 fn as_token(bytes: &[u8], by: By) -> Presented<'_> {
@@ -149,6 +173,18 @@ mod tests {
             Presented::Found { token, by } => format!("{by:?} {token}"),
         };
         assert_eq!(got, expect, "{headers:?}");
+    }
+
+    #[test]
+    fn a_logout_finds_every_token() {
+        let lines: &[&[u8]] = &[
+            b"authorization: Bearer junk",
+            b"authorization: bearer  a",
+            b"cookie: sid=b; x=y; sid=c",
+            b"cookie: sid=",
+        ];
+        assert_eq!(find_all(&sources(), &headers(lines)), ["junk", "a", "b", "c"]);
+        assert!(find_all(&sources(), &headers(&[b"authorization: Basic x"])).is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::ctx::Asked;
 use super::respond::{self, By};
 use super::{Ctx, body, forward, front_door, guard};
 use crate::actions::forward::{Forward, Onward};
@@ -53,7 +54,8 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
         let Some(picked) = forward.pool.pick(onward.key) else {
             return respond::refuse(session, ctx, Reason::NoHealthyPeer.into(), By::Engine).await.map(|()| true);
         };
-        ctx.asked = Some(super::ctx::Asked { picked, since: Instant::now(), answered: None });
+        let response = forward.pool.options().timeouts.response;
+        ctx.asked = Some(Asked { picked, since: Instant::now(), response, answered: None });
         let Verdict::Forward(onward) = verdict else { unreachable!("it was one a line ago") };
         ctx.onward = onward;
         return Ok(false);
@@ -108,8 +110,7 @@ fn enter(ctx: &mut Ctx, route: &Arc<Route>) {
     ctx.facts.route = route.name.clone();
     ctx.states = route.chain.states();
     ctx.deadline = route.limits.time.map(|time| ctx.facts.started + time);
-    // The answer is due at the deadline; what is still open a second later is ended without one.
-    guard::end_at(ctx.deadline.map(|at| at + guard::GRACE));
+    guard::due_at(ctx.deadline);
     ctx.route = Some(route.clone());
 }
 
@@ -260,6 +261,8 @@ async fn session_answer(
         }
         SessionAction::Login(login) => {
             let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
+            // Whoever signs in is nobody yet, whatever token came along.
+            ctx.caller = Caller::Missing;
             let client = session.req_header();
             let mut head = forward::own_head(client);
             forward::to_service(ctx, client, &mut head, false).map_err(|_| Reason::Internal)?;

@@ -23,7 +23,10 @@ pub(super) async fn read(session: &mut Session, ctx: &mut Ctx, limit: u64) -> Re
     if announced(session).is_some_and(|length| length > limit) {
         return Err(Reason::BodyTooLarge.into());
     }
-    if expects_continue(session) && !session.as_downstream_mut().is_body_done() {
+    if expects_continue(session)
+        && session.req_header().version >= http::Version::HTTP_11
+        && !session.as_downstream_mut().is_body_done()
+    {
         // Pingora leaves this to whoever reads the body (RFC 9110, 10.1.1).
         session.as_downstream_mut().write_continue_response().await.map_err(|_| Reason::Malformed)?;
     }

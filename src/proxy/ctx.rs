@@ -8,14 +8,14 @@ use hilum_filters::api::{Depth, Facts, Outcome, RequestId, States};
 use http::{Method, StatusCode};
 use pingora_http::RequestHeader;
 
-use super::Gateway;
-use super::guard::app::Counted;
+use super::guard::{self, app::Counted};
+use super::{CLIENT_GONE, Gateway};
 use crate::actions::forward::Onward;
 use crate::identity::{Caller, Now};
 use crate::refusal::Reason;
 use crate::services::{Fault, Outcome as PeerOutcome, Picked};
 use crate::table::{Route, Table};
-use crate::telemetry::{Line, Millis, Time, TraceParent};
+use crate::telemetry::{Line, Millis, Time, TraceParent, shown};
 
 /// One exchange.
 pub struct Ctx {
@@ -45,6 +45,8 @@ pub struct Ctx {
     pub(super) reason: Option<&'static str>,
     /// Bytes of the request's body that went on.
     pub(super) received: u64,
+    /// The request has gone on whole, so that it is the service's turn.
+    pub(super) is_sent: bool,
     method: Method,
     status: u16,
     sent: u64,
@@ -56,6 +58,8 @@ pub struct Ctx {
 pub(super) struct Asked {
     pub(super) picked: Picked,
     pub(super) since: Instant,
+    /// How long the service may be silent.
+    pub(super) response: Duration,
     pub(super) answered: Option<(StatusCode, Duration)>,
 }
 
@@ -87,6 +91,7 @@ impl Ctx {
             params: Vec::new(),
             reason: None,
             received: 0,
+            is_sent: false,
             method: Method::GET,
             status: 0,
             sent: 0,
@@ -104,6 +109,25 @@ impl Ctx {
 
     pub(super) fn is_late(&self) -> bool {
         self.left() == Some(Duration::ZERO)
+    }
+
+    /// The service is waited for: its own timeout runs, within the request's deadline. In a stream, which has no deadline, it
+    /// runs until the head of the answer has come.
+    pub(super) fn expect_service(&self) {
+        let Some(asked) = &self.asked else { return };
+        let is_open_end = self.deadline.is_none() && asked.answered.is_some();
+        let by_service = (self.is_sent && !is_open_end).then(|| Instant::now() + asked.response);
+        guard::due_at(by_service.into_iter().chain(self.deadline).min());
+    }
+
+    /// Why an overdue exchange is: its own deadline, or the service's timeout; and who kept it waiting.
+    pub(super) fn overdue(&self) -> (Reason, Option<Fault>) {
+        match (self.is_late(), self.asked.is_some() && self.is_sent) {
+            (true, true) => (Reason::Deadline, Some(Fault::Deadline)),
+            (false, true) => (Reason::PeerTimeout, Some(Fault::Timeout)),
+            (true, false) if self.asked.is_none() => (Reason::Deadline, None),
+            _ => (Reason::ClientTooSlow, None),
+        }
     }
 
     /// When a call of our own must be over, streams included.
@@ -138,7 +162,7 @@ impl Ctx {
             time: Time(SystemTime::now()),
             request_id: self.facts.request_id.as_str(),
             client: Some(self.facts.client),
-            method: self.method.as_str(),
+            method: shown(&self.method),
             route: route.as_ref().map(|r| &*r.name),
             path: route.as_ref().map(|r| r.path.as_str()),
             status,
@@ -162,15 +186,27 @@ impl Ctx {
     }
 }
 
-/// Ended at its deadline or by a panic, so that Pingora's last hook did not run: no exchange is without a line.
+/// Dropped whole, so that Pingora's last hook did not run: no exchange is without a line. Filters are not told of it: there is no
+/// head left to show them.
 impl Drop for Ctx {
     fn drop(&mut self) {
-        if !self.told {
-            let reason = if std::thread::panicking() { Reason::Internal } else { Reason::Deadline };
-            self.reason.get_or_insert(reason.name());
-            self.gateway.metrics().rejected(reason.name());
-            let fault = self.asked.as_ref().and(Some(Fault::Deadline));
-            self.tell(None, 0, 0, fault);
+        if self.told {
+            return;
         }
+        let (reason, fault) = if std::thread::panicking() {
+            (Reason::Internal.name(), None)
+        } else if guard::is_overdue() {
+            let (reason, fault) = self.overdue();
+            (reason.name(), fault)
+        } else if self.gateway.is_draining() {
+            (Reason::Draining.name(), None)
+        } else {
+            (CLIENT_GONE, None)
+        };
+        self.reason.get_or_insert(reason);
+        if reason != CLIENT_GONE {
+            self.gateway.metrics().rejected(reason);
+        }
+        self.tell(None, 0, 0, fault);
     }
 }

@@ -2,7 +2,7 @@
 
 use pingora_error::{Error, ErrorSource, ErrorType};
 
-use super::Ctx;
+use super::{Ctx, guard};
 use crate::refusal::Reason;
 use crate::services::Fault;
 
@@ -11,7 +11,8 @@ use crate::services::Fault;
 pub(super) enum Failure {
     /// There is nobody to answer to.
     ClientGone,
-    Client(Reason),
+    /// One of our own reasons.
+    Known(Reason),
     Service(Fault),
     /// A defect of ours.
     Own,
@@ -22,7 +23,11 @@ impl Failure {
         if let ErrorType::Custom(name) = error.etype()
             && let Some(reason) = Reason::all().find(|r| r.name() == *name)
         {
-            return Failure::Client(reason);
+            return Failure::Known(reason);
+        }
+        if guard::is_overdue() {
+            let (reason, fault) = ctx.overdue();
+            return fault.map_or(Failure::Known(reason), Failure::Service);
         }
         match (error.esource(), error.etype()) {
             (
@@ -41,12 +46,17 @@ impl Failure {
                 Fault::Timeout if ctx.is_late() => Fault::Deadline,
                 fault => fault,
             }),
-            (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::Client(Reason::ClientTooSlow),
+            (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::Known(Reason::ClientTooSlow),
             (
                 ErrorSource::Downstream,
                 ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
             ) => Failure::ClientGone,
-            (ErrorSource::Downstream, _) => Failure::Client(Reason::Malformed),
+            (ErrorSource::Downstream, _) => Failure::Known(Reason::Malformed),
+            // A write of ours carries no source.
+            (
+                ErrorSource::Unset,
+                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
+            ) => Failure::ClientGone,
             _ => Failure::Own,
         }
     }
@@ -54,7 +64,7 @@ impl Failure {
     pub(super) fn reason(self) -> Option<Reason> {
         match self {
             Failure::ClientGone => None,
-            Failure::Client(reason) => Some(reason),
+            Failure::Known(reason) => Some(reason),
             Failure::Own => Some(Reason::Internal),
             Failure::Service(fault) => Some(fault.into()),
         }

@@ -12,23 +12,19 @@ use crate::identity::Caller;
 use crate::table::Table;
 
 /// Speak for a client where a program trusts them; Hilum alone writes those that it has something to say for.
-const STRIPPED: [&str; 14] = [
+const STRIPPED: [&str; 9] = [
     "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-server",
-    "x-forwarded-uri",
     "x-real-ip",
-    "x-client-ip",
+    "x-scheme",
     "true-client-ip",
     "cf-connecting-ip",
+    "client-ip",
     "proxy",
     "proxy-authorization",
+    "x-method-override",
 ];
-const STRIPPED_PREFIXES: [&str; 4] = ["x-original-", "x-rewrite-", "x-http-method", "x-middleware-"];
+const STRIPPED_PREFIXES: [&str; 7] =
+    ["x-forwarded-", "x-client-", "x-original-", "x-rewrite-", "x-http-method", "x-middleware-", "x-ssl-"];
 /// Belong to one connection (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,

@@ -1,6 +1,6 @@
 //! Pingora's hooks. Each translates; none decides.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::failure::{self, Failure};
 use super::respond::{self, By, LINGER};
-use super::{Ctx, Gateway, act, forward, front_door, guard};
+use super::{CLIENT_GONE, Ctx, Gateway, act, forward, front_door, guard};
 use crate::actions::Action;
 use crate::refusal::{Reason, Refusal};
 
@@ -55,26 +55,24 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let left = ctx.left();
-        let streams = ctx.route.as_ref().is_some_and(|r| r.limits.time.is_none());
-        let asked = ctx.asked.as_mut().ok_or_else(|| failure::error(Reason::Internal))?;
+        let asked = ctx.asked.as_ref().ok_or_else(|| failure::error(Reason::Internal))?;
         let mut peer = asked.picked.peer.http_peer();
         if let Some(left) = left {
             let options = &mut peer.options;
             for timeout in
-                [&mut options.total_connection_timeout, &mut options.read_timeout, &mut options.write_timeout]
+                [&mut options.total_connection_timeout, &mut options.write_timeout, &mut options.read_timeout]
             {
                 *timeout = Some(timeout.map_or(left, |t| t.min(left)));
             }
         }
-        if streams {
-            // An event stream or a WebSocket may be quiet for as long as it likes, in both directions; only the head of the
-            // answer is due, and the exchange's own deadline sees to it.
-            let due = peer.options.read_timeout.take().unwrap_or(STALL);
-            guard::end_at(Some(Instant::now() + due + guard::GRACE));
-            if session.is_upgrade_req() {
-                session.as_downstream_mut().set_read_timeout(None);
-                peer.options.write_timeout = None;
-            }
+        if !session.is_http2() {
+            // Pingora's wait for the service runs while the client still sends, and in a stream that is quiet by nature. The guard
+            // knows whose turn it is; only for HTTP/2, where it can't make anybody answer, Pingora's own timeout stays.
+            peer.options.read_timeout = None;
+        }
+        if session.is_upgrade_req() {
+            session.as_downstream_mut().set_read_timeout(None);
+            peer.options.write_timeout = None;
         }
         Ok(Box::new(peer))
     }
@@ -92,8 +90,13 @@ impl ProxyHttp for Gateway {
         if let Some(asked) = &ctx.asked {
             head.insert_header(header::HOST, asked.picked.peer.authority().clone())?;
         }
+        if route.chain.takes_part(Phase::RequestBody) && head.headers.contains_key(header::CONTENT_LENGTH) {
+            // Its hooks may change the length.
+            head.remove_header(&header::CONTENT_LENGTH);
+            head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        }
         // A retry sends the body again from its first byte.
-        ctx.received = 0;
+        (ctx.received, ctx.is_sent) = (0, false);
         Ok(())
     }
 
@@ -112,6 +115,11 @@ impl ProxyHttp for Gateway {
             *body = None;
         }
         ctx.received += body.as_ref().map_or(0, Bytes::len) as u64;
+        if end {
+            ctx.is_sent = true;
+            // From here on the service is waited for.
+            ctx.expect_service();
+        }
         let Some(route) = ctx.route.clone() else { return Ok(()) };
         if ctx.received > route.limits.body {
             return Err(failure::error(Reason::BodyTooLarge));
@@ -128,8 +136,7 @@ impl ProxyHttp for Gateway {
             && (!head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS)
         {
             asked.answered = Some((head.status, asked.since.elapsed()));
-            // The head has come in time; what follows has the request's own deadline, or none.
-            guard::end_at(ctx.deadline.map(|at| at + guard::GRACE));
+            ctx.expect_service();
         }
         forward::from_service(&ctx.table, head);
         Ok(())
@@ -163,7 +170,8 @@ impl ProxyHttp for Gateway {
         if session.was_upgraded() {
             return Ok(None);
         }
-        // A service that sends a byte now and then meets every single timeout.
+        // A service that sends a byte now and then would meet every single timeout, but not the deadline.
+        ctx.expect_service();
         if ctx.is_late() {
             return Err(failure::error(Reason::Deadline));
         }
@@ -174,6 +182,28 @@ impl ProxyHttp for Gateway {
             route.chain.response_body(u8::MAX, session.req_header(), &mut ctx.facts, &mut ctx.states, &mut chunk)?;
         }
         Ok(None)
+    }
+
+    /// Pingora goes by the client's method; what counts is the one that was sent (RFC 9110, 9.2.2).
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Ctx,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let sent = match ctx.route.as_ref().map(|route| &route.action) {
+            Some(Action::Forward(forward)) => forward.method.as_ref(),
+            _ => None,
+        };
+        let is_idempotent = sent.unwrap_or(&session.req_header().method).is_idempotent();
+        if !is_idempotent || guard::is_overdue() || session.as_ref().retry_buffer_truncated() {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(client_reused);
+        }
+        error
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
@@ -192,8 +222,8 @@ impl ProxyHttp for Gateway {
         let fault = error.and_then(|e| Failure::of(e, ctx).fault());
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
         let sent = session.body_bytes_sent() as u64;
-        if error.is_some() && status == 0 && ctx.reason.is_none() {
-            ctx.reason = Some("client_gone");
+        if error.is_some() && ctx.reason.is_none() {
+            ctx.reason = Some(CLIENT_GONE);
         }
         let head = session.req_header();
         ctx.tell(Some(head), status, sent, fault);

@@ -29,6 +29,9 @@ use crate::services::Fleet;
 use crate::table::Table;
 use crate::telemetry::{AccessLog, Line, Metrics, Millis, Time};
 
+/// What the access log says of a client that did not wait for its answer. No rejection: nobody was refused.
+const CLIENT_GONE: &str = "client_gone";
+
 /// The gateway: the running table and what outlives it. A handle; clones share everything.
 #[derive(Clone)]
 pub struct Gateway(Arc<Shared>);
@@ -40,6 +43,8 @@ struct Shared {
     access_log: Arc<AccessLog>,
     trusted_proxies: Vec<IpNet>,
     draining: AtomicBool,
+    /// Wakes every open exchange to its end.
+    cut: tokio::sync::watch::Sender<bool>,
 }
 
 impl Gateway {
@@ -57,6 +62,7 @@ impl Gateway {
             access_log,
             trusted_proxies,
             draining: AtomicBool::new(false),
+            cut: tokio::sync::watch::channel(false).0,
         }))
     }
 
@@ -91,16 +97,27 @@ impl Gateway {
         self.0.draining.load(Relaxed)
     }
 
+    /// Ends every exchange that is still open. Each of them still writes its log line.
+    pub fn cut(&self) {
+        self.0.cut.send_replace(true);
+    }
+
+    /// Comes when [`Gateway::cut`] was called.
+    async fn until_cut(&self) {
+        // The sender lives as long as the gateway.
+        let _ = self.0.cut.subscribe().wait_for(|cut| *cut).await;
+    }
+
     /// Whether an address may speak for its clients.
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.trusted_proxies.iter().any(|net| net.contains(&address))
     }
 
     /// Counts and logs a request that reached no hook of ours.
-    fn log_unseen(&self, method: &Method, status: u16, reason: Reason, took: Duration) {
+    fn log_unseen(&self, status: u16, reason: Reason) {
         let metrics = self.metrics();
         metrics.rejected(reason.name());
-        metrics.unmatched().observe(method, status, took);
+        metrics.unmatched().count(&Method::default(), status);
         self.0.access_log.write(&Line {
             time: Time(SystemTime::now()),
             request_id: "",
@@ -113,7 +130,7 @@ impl Gateway {
             service: None,
             peer: None,
             bytes: 0,
-            ms: Millis(took),
+            ms: Millis(Duration::ZERO),
         });
     }
 }

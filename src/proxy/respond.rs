@@ -51,6 +51,10 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, mut refusal: Re
             // RFC 9110, 15.6.4: an outage is passing, and a client that comes back at once makes it longer.
             refusal.headers.push((header::RETRY_AFTER, HeaderValue::from_static("1")));
         }
+        if page.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110, 11.6.1: a 401 says how to sign in.
+            refusal.headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        }
         Answer::bytes(page.status, page.content_type, page.body)
     };
     answer.headers.extend(refusal.headers);

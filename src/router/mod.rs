@@ -37,7 +37,7 @@ pub enum Found<'t, 'p, T> {
     },
     /// A rule owns the path, but none of it takes this method: 405 with what `Allow` says.
     MethodNotAllowed {
-        allow: &'t HeaderValue,
+        allow: HeaderValue,
     },
     Nothing,
 }
@@ -52,7 +52,6 @@ pub struct Router<T> {
 #[derive(Debug)]
 struct Owner<T> {
     rules: Vec<(Rule, T)>,
-    allow: HeaderValue,
     any_host: bool,
 }
 
@@ -69,11 +68,7 @@ impl<T: Clone> Router<T> {
         let mut trie: Trie<Owner<T>> = Trie::default();
         let mut ties = Vec::new();
         for (rule, target) in rules {
-            let owner = trie.entry(&rule.path).get_or_insert_with(|| Owner {
-                rules: Vec::new(),
-                allow: HeaderValue::from_static(""),
-                any_host: false,
-            });
+            let owner = trie.entry(&rule.path).get_or_insert_with(|| Owner { rules: Vec::new(), any_host: false });
             if let Some((_, first)) = owner.rules.iter().find(|(other, _)| other.ties_with(&rule)) {
                 ties.push(Tie { first: first.clone(), second: target });
                 continue;
@@ -81,7 +76,6 @@ impl<T: Clone> Router<T> {
             owner.any_host |= rule.host.is_none();
             let place = owner.rules.partition_point(|(other, _)| other.rank() >= rule.rank());
             owner.rules.insert(place, (rule, target));
-            owner.allow = rule::allow(owner.rules.iter().map(|(rule, _)| &rule.methods));
         }
         (Router { trie }, ties)
     }
@@ -110,9 +104,10 @@ impl<T: Clone> Router<T> {
                 return Found::Rule { target, values };
             }
         }
-        let some_takes_it = owner.rules.iter().any(|(rule, _)| rule.host_fits(host) && rule.methods.take(method));
-        match other_method && !some_takes_it {
-            true => Found::MethodNotAllowed { allow: &owner.allow },
+        let fitting = || owner.rules.iter().map(|(rule, _)| rule).filter(|rule| rule.host_fits(host));
+        match other_method && !fitting().any(|rule| rule.methods.take(method)) {
+            // Built per request, but only for one that is refused: other hosts' methods are nobody's business.
+            true => Found::MethodNotAllowed { allow: rule::allow(fitting().map(|rule| &rule.methods)) },
             false => Found::Nothing,
         }
     }
@@ -194,6 +189,8 @@ mod tests {
                 "GET /a header:x-version=2 query:full=yes",
                 "POST /b host=one.example.org",
                 "GET /c query:q=1",
+                "POST /d host=one.example.org",
+                "PUT /d host=two.example.org",
             ],
             &[
                 ("GET /a", "GET /a"),
@@ -203,6 +200,7 @@ mod tests {
                 ("GET /a x-version=3", "GET /a"),
                 ("GET /a?full=yes x-version=2", "GET /a header:x-version=2 query:full=yes"),
                 ("GET /b host=one.example.org", "405 POST"),
+                ("GET /d host=two.example.org", "405 PUT"),
                 ("GET /b", "404"),
                 ("GET /c", "404"),
                 ("GET /c?q=1&r=2", "GET /c query:q=1"),
@@ -232,6 +230,8 @@ mod tests {
             ("GET /a header:v=1", "GET /a header:w=2", true),
             ("GET /a header:v=1", "GET /a", false),
             ("GET /a/**", "GET /a/{r...}", true),
+            ("GET /a", "HEAD /a", true),
+            ("HEAD /a", "GET /a", true),
         ];
         for (first, second, tie) in cases {
             let (_, ties) = Router::new(vec![(rule(first), first), (rule(second), second)]);

@@ -110,7 +110,9 @@ impl Rule {
     pub(super) fn ties_with(&self, other: &Rule) -> bool {
         let methods_meet = match (&self.methods, &other.methods) {
             (Methods::Any, _) | (_, Methods::Any) => true,
-            (Methods::These(a), _) => a.iter().any(|m| other.methods.take(m)),
+            (Methods::These(a), Methods::These(b)) => {
+                a.iter().any(|m| other.methods.take(m)) || b.iter().any(|m| self.methods.take(m))
+            }
         };
         self.rank() == other.rank() && self.host == other.host && methods_meet && !self.contradicts(other)
     }

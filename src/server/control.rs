@@ -62,6 +62,8 @@ pub(super) struct Control {
     loader: Arc<Loader>,
     memory: Arc<MemoryStore>,
     requests: Mutex<Reloader>,
+    /// The text that the running table was made of at the start.
+    loaded: String,
     ready: String,
 }
 
@@ -79,9 +81,10 @@ impl Control {
         loader: Loader,
         memory: Arc<MemoryStore>,
         requests: Reloader,
+        loaded: String,
         ready: String,
     ) -> Self {
-        Control { gateway, loader: Arc::new(loader), memory, requests: Mutex::new(requests), ready }
+        Control { gateway, loader: Arc::new(loader), memory, requests: Mutex::new(requests), loaded, ready }
     }
 
     /// Reads the file until it holds still, and takes it. `seen` is the content that was judged last.
@@ -145,8 +148,9 @@ impl BackgroundService for Control {
         self.watch(&self.gateway.table()).await;
         log::info!("{}", self.ready);
         let mut requests = self.requests.lock().await;
-        let mut looked = look(&self.loader.path).await;
-        let mut seen = tokio::fs::read_to_string(&self.loader.path).await.ok();
+        // The first look always reads: the file may have been edited since it was loaded.
+        let mut looked = None;
+        let mut seen = Some(self.loaded.clone());
         let (mut look_again, mut sweep) = (tokio::time::interval(LOOK), tokio::time::interval(SWEEP));
         for interval in [&mut look_again, &mut sweep] {
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

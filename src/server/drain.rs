@@ -13,6 +13,11 @@ use crate::proxy::Gateway;
 /// finding their connection closed under a request.
 const LAME_DUCK: Duration = Duration::from_secs(1);
 
+/// How often the drain looks.
+const TICK: Duration = Duration::from_millis(50);
+/// How many looks what is cut has to write its log line.
+const CUT: u32 = 5;
+
 /// SIGTERM and SIGINT drain; a second one ends everything at once. SIGHUP reloads.
 pub(super) struct Signals {
     gateway: Gateway,
@@ -57,17 +62,17 @@ impl ShutdownSignalWatch for Signals {
         let in_flight = self.gateway.metrics().in_flight.get();
         log::info!("draining: {in_flight} requests in flight, at most {:?}", self.drain);
         self.gateway.drain();
-        let mut again = std::pin::pin!(async {
-            tokio::select! { _ = term.recv() => (), _ = int.recv() => () }
-        });
         tokio::select! {
             () = self.lame_duck() => {}
-            () = &mut again => {
-                log::warn!("stopped by a second signal");
-                return ShutdownSignal::FastShutdown;
-            }
+            _ = term.recv() => exit_at_once(&self.gateway).await,
+            _ = int.recv() => exit_at_once(&self.gateway).await,
         }
         exit_when_idle(self.gateway.clone(), self.drain);
+        let gateway = self.gateway.clone();
+        tokio::spawn(async move {
+            tokio::select! { _ = term.recv() => (), _ = int.recv() => () }
+            exit_at_once(&gateway).await;
+        });
         // Closes listeners and idle connections. Pingora then sleeps its whole grace period, which the thread above cuts short.
         ShutdownSignal::GracefulTerminate
     }
@@ -75,26 +80,40 @@ impl ShutdownSignalWatch for Signals {
 
 /// Ends the process when nothing is in flight, or the time is over.
 fn exit_when_idle(gateway: Gateway, within: Duration) {
-    let wait = move || {
+    tokio::spawn(async move {
         let (until, mut quiet) = (Instant::now() + within, 0);
         // Quiet twice: the last bytes of an HTTP/2 answer leave after its request has ended.
         while quiet < 2 && Instant::now() < until {
-            #[allow(clippy::disallowed_methods, reason = "a thread of its own, with nothing else to do")]
-            std::thread::sleep(Duration::from_millis(50));
-            quiet = if gateway.metrics().in_flight.get() == 0 { quiet + 1 } else { 0 };
+            tokio::time::sleep(TICK).await;
+            quiet = if in_flight(&gateway) == 0 { quiet + 1 } else { 0 };
         }
-        match gateway.metrics().in_flight.get() {
+        match in_flight(&gateway) {
             0 => log::info!("drained"),
-            left => log::warn!("stopped with {left} requests in flight: the time to drain is over"),
+            left => log::warn!("cutting {left} requests in flight: the time to drain is over"),
         }
-        gateway.access_log().finish();
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "everything is flushed, and Pingora has no other way to end early"
-        )]
-        std::process::exit(0);
-    };
-    if let Err(e) = std::thread::Builder::new().name("drain".to_owned()).spawn(wait) {
-        log::error!("no thread to drain with: {e}");
+        exit(&gateway).await
+    });
+}
+
+async fn exit_at_once(gateway: &Gateway) {
+    log::warn!("stopped by a second signal");
+    exit(gateway).await
+}
+
+/// Ends what is still open, so that each exchange says so in the access log, and then the process.
+async fn exit(gateway: &Gateway) -> ! {
+    gateway.cut();
+    for _ in 0..CUT {
+        if in_flight(gateway) == 0 {
+            break;
+        }
+        tokio::time::sleep(TICK).await;
     }
+    gateway.access_log().finish();
+    #[allow(clippy::disallowed_methods, reason = "everything is flushed, and Pingora has no other way to end early")]
+    std::process::exit(0)
+}
+
+fn in_flight(gateway: &Gateway) -> i64 {
+    gateway.metrics().in_flight.get()
 }

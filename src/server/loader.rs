@@ -31,14 +31,14 @@ pub enum Load {
 }
 
 impl Loader {
-    /// Reads and compiles.
+    /// Reads and compiles; the text comes along, so that a later edit can be told.
     ///
     /// # Errors
     /// A file that can't be read; what is wrong inside of it is a [`Load::Problems`].
-    pub fn load(&self) -> anyhow::Result<Load> {
+    pub fn load(&self) -> anyhow::Result<(Load, String)> {
         let text =
             std::fs::read_to_string(&self.path).with_context(|| format!("{} can't be read", self.path.display()))?;
-        Ok(self.compile(&text))
+        Ok((self.compile(&text), text))
     }
 
     /// Compiles a text as if it stood in the file.

@@ -39,7 +39,13 @@ pub struct Settings {
 ///
 /// # Errors
 /// An address that can't be listened on. Everything is bound before anything is served.
-pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, memory: Arc<MemoryStore>) -> anyhow::Result<()> {
+pub fn run(
+    settings: &Settings,
+    gateway: &Gateway,
+    loader: Loader,
+    loaded: String,
+    memory: Arc<MemoryStore>,
+) -> anyhow::Result<()> {
     let bound = bind::Bound::new(settings)?;
     let conf = ServerConf {
         threads: settings.threads,
@@ -59,7 +65,7 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, memory: Arc<M
     server.add_service(bound.clients(GuardedConnections::new(proxy, gateway.clone(), deadlines), settings.threads));
     server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), bound.admin_address)));
     let ready = format!("ready listeners={} admin={}", bound.shown(), bound.admin_address);
-    let control = control::Control::new(gateway.clone(), loader, memory, requests, ready);
+    let control = control::Control::new(gateway.clone(), loader, memory, requests, loaded, ready);
     server.add_service(background_service("control", control));
     let signals = drain::Signals::new(gateway.clone(), reload, settings.drain);
     server.run(RunArgs { shutdown_signal: Box::new(signals) });

@@ -57,7 +57,7 @@ pub fn find<'t, 'p>(table: &'t Table, head: &Head<'p>) -> Result<Match<'t, 'p>, 
     match table.router.find(head) {
         Found::Rule { target, values } => Ok(Match { route: target, values, preflight: false }),
         Found::MethodNotAllowed { allow } => {
-            Err(Refusal::from(Reason::MethodNotAllowed).with_header(header::ALLOW, allow.clone()))
+            Err(Refusal::from(Reason::MethodNotAllowed).with_header(header::ALLOW, allow))
         }
         Found::Nothing => Err(Reason::NoRoute.into()),
     }
@@ -109,10 +109,6 @@ fn refuse(route: &Route, reason: Reason, caller: &Caller, filling: &Filling<'_>)
             refusal.clears_cookie =
                 clear_cookie && matches!(caller, Caller::Refused { by: crate::identity::By::Cookie, .. });
             refusal
-        }
-        None if reason.status() == StatusCode::UNAUTHORIZED => {
-            // RFC 9110, 11.6.1: a 401 says how to sign in.
-            refusal.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
         }
         None => refusal,
     }

@@ -9,5 +9,5 @@ mod trace;
 pub use access::{AccessLog, Destination, Line, Millis, Time};
 pub use diagnostics::start as start_log;
 pub use metrics::Metrics;
-pub use route_metrics::RouteMetrics;
+pub use route_metrics::{RouteMetrics, shown};
 pub use trace::TraceParent;

@@ -10,7 +10,9 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 pub struct RouteMetrics {
     name: Box<str>,
     requests: IntCounterVec,
-    seconds: Histogram,
+    all_seconds: HistogramVec,
+    /// Made at the first request, so that a file that is refused leaves no series behind.
+    seconds: OnceLock<Histogram>,
     /// Method and status → counter, filled as they come: an entry is written once and then only read. A route sees few pairs;
     /// when the places are used up, the others are looked up by label.
     places: [OnceLock<(u32, IntCounter)>; 12],
@@ -24,20 +26,36 @@ impl std::fmt::Debug for RouteMetrics {
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
 
+/// The method's place in the list; a client can make up as many methods as it likes, and all of those are one.
+fn place(method: &Method) -> usize {
+    METHODS.iter().position(|m| *m == method.as_str()).unwrap_or(METHODS.len() - 1)
+}
+
+/// The method as metrics and logs show it.
+pub fn shown(method: &Method) -> &'static str {
+    METHODS[place(method)]
+}
+
 impl RouteMetrics {
     pub(super) fn new(requests: &IntCounterVec, seconds: &HistogramVec, name: &str) -> Self {
         RouteMetrics {
             name: name.into(),
             requests: requests.clone(),
-            seconds: seconds.with_label_values(&[name]),
+            all_seconds: seconds.clone(),
+            seconds: OnceLock::new(),
             places: [const { OnceLock::new() }; 12],
         }
     }
 
     /// Counts an exchange that is over. Status 0: there was none.
     pub fn observe(&self, method: &Method, status: u16, took: Duration) {
-        self.seconds.observe(took.as_secs_f64());
-        let method = METHODS.iter().position(|m| *m == method.as_str()).unwrap_or(METHODS.len() - 1);
+        self.seconds.get_or_init(|| self.all_seconds.with_label_values(&[&*self.name])).observe(took.as_secs_f64());
+        self.count(method, status);
+    }
+
+    /// Counts one whose time says nothing.
+    pub fn count(&self, method: &Method, status: u16) {
+        let method = place(method);
         let key = (u32::try_from(method).unwrap_or_default() << 16) | u32::from(status);
         for place in &self.places {
             match place.get() {

@@ -102,9 +102,9 @@ fn blank(text: &str) -> String {
 
 /// Whether the letter at `at` goes on with a word, so that it can't begin a raw text. `br` begins one.
 fn is_word(chars: &[char], at: usize) -> bool {
-    let before = |back: usize| at.checked_sub(back).map(|i| chars[i]);
-    let in_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    in_word(before(1)) && !(before(1) == Some('b') && !in_word(before(2)))
+    let in_word = |back: usize| at.checked_sub(back).is_some_and(|i| chars[i].is_alphanumeric() || chars[i] == '_');
+    let is_bytes = at.checked_sub(1).is_some_and(|i| chars[i] == 'b') && !in_word(2);
+    in_word(1) && !is_bytes
 }
 
 fn line_end(chars: &[char], at: usize) -> usize {

@@ -14,7 +14,7 @@ use super::cookie::CookieOptions;
 use super::key::KeyTemplate;
 use super::metrics::SessionMetrics;
 use super::now::Now;
-use super::source::{By, Presented, Source, find};
+use super::source::{By, Presented, Source, find, find_all};
 use super::store::{PutError, SessionStore, StoreDown};
 use super::verify::{Refused, Verifier, VerifyOptions};
 
@@ -98,6 +98,11 @@ impl Token {
     /// What the headers hold where the token is looked for.
     pub fn find<'h>(&self, headers: &'h HeaderMap) -> Presented<'h> {
         find(&self.sources, headers)
+    }
+
+    /// Every token that came with these headers, in whatever place, also where there should be one.
+    pub fn find_all<'h>(&self, headers: &'h HeaderMap) -> Vec<&'h str> {
+        find_all(&self.sources, headers)
     }
 
     /// See [`Verifier::has_weak_secret`].

@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use http::Method;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::H2Options;
@@ -18,7 +17,7 @@ use pingora_proxy::HttpProxy;
 use std::future::Future;
 
 use super::io::GuardIo;
-use super::{Connection, Deadlines, EXCHANGE, Exchange, Phase, is_past};
+use super::{Connection, Deadlines, EXCHANGE, Exchange, GRACE, Phase, is_past};
 use crate::proxy::Gateway;
 use crate::refusal::Reason;
 
@@ -50,7 +49,11 @@ impl ServerApp for GuardedConnections {
             connection.enter(Phase::Busy);
         }
         let io: Stream = Box::new(GuardIo::new(io, connection, self.deadlines));
-        self.http.process_new(io, shutdown).await
+        tokio::select! {
+            left = self.http.process_new(io, shutdown) => left,
+            // Dropped, so that every exchange of the connection writes its line before the process ends.
+            () = self.http.gateway.until_cut() => None,
+        }
     }
 
     async fn cleanup(&self) {
@@ -72,6 +75,8 @@ impl HttpServerApp for GuardedHttp {
             connection.enter(Phase::Idle);
             connection.received.store(0, Relaxed);
             connection.sent.store(0, Relaxed);
+            connection.status.store(0, Relaxed);
+            connection.overdue.store(false, Relaxed);
         }
         // Pingora's own wait between requests is per read; ours is exact. 0 switches it off and leaves keep-alive on.
         if session.get_keepalive().is_some() {
@@ -81,15 +86,25 @@ impl HttpServerApp for GuardedHttp {
         let mut timer = connection.as_ref().and_then(|c| lock(c).take());
         let mut work = pin!(EXCHANGE.scope(exchange.clone(), self.proxy.process_new_http(session, shutdown)));
         let reused = poll_fn(|context| {
-            if let Poll::Ready(reused) = work.as_mut().poll(context) {
-                return Poll::Ready(Some(reused));
-            }
-            if connection.as_ref().is_some_and(|c| c.timed_out.load(Relaxed)) {
-                return Poll::Ready(None);
-            }
-            match exchange.deadline() {
-                Some(deadline) if is_past(&mut timer, deadline, context) => Poll::Ready(None),
-                _ => Poll::Pending,
+            loop {
+                if let Poll::Ready(reused) = work.as_mut().poll(context) {
+                    return Poll::Ready(Some(reused));
+                }
+                if connection.as_ref().is_some_and(|c| c.timed_out.load(Relaxed)) {
+                    return Poll::Ready(None);
+                }
+                match exchange.due() {
+                    Some(due) if is_past(&mut timer, due, context) => {}
+                    _ => return Poll::Pending,
+                }
+                match &connection {
+                    // Polled again at once, and whoever reads from the client finds the error and answers.
+                    Some(connection) if !connection.overdue.swap(true, Relaxed) => {
+                        exchange.set_due(Some(Instant::now() + GRACE));
+                    }
+                    // Nobody read, or it is HTTP/2, where only the stream can be ended.
+                    _ => return Poll::Ready(None),
+                }
             }
         })
         .await;
@@ -126,9 +141,10 @@ impl GuardedHttp {
         }
         let reason = if slow { Reason::ClientTooSlow } else { Reason::Malformed };
         // Without an answer of Pingora's the client left in the middle of its head, or was too slow.
-        let status = if connection.sent.load(Relaxed) == 0 { 0 } else { reason.status().as_u16() };
-        let took = Instant::now().saturating_duration_since(exchange.begun);
-        self.gateway.log_unseen(&Method::from_bytes(b"UNKNOWN").expect("a token"), status, reason, took);
+        let status = connection.status.load(Relaxed);
+        // CONNECT is a well-formed head that Pingora refuses by itself.
+        let reason = if status == 405 { Reason::MethodNotAllowed } else { reason };
+        self.gateway.log_unseen(status, reason);
     }
 }
 

@@ -38,9 +38,11 @@ impl GuardIo {
         &self.connection
     }
 
-    fn count(&self, written: &Poll<std::io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = written {
-            self.connection.sent.fetch_add(*bytes as u64, Relaxed);
+    fn count(&self, bytes: &[u8], written: &Poll<std::io::Result<usize>>) {
+        if let Poll::Ready(Ok(written)) = written
+            && self.connection.sent.fetch_add(*written as u64, Relaxed) == 0
+        {
+            self.connection.status.store(status_of(bytes), Relaxed);
         }
     }
 
@@ -56,6 +58,12 @@ impl GuardIo {
     }
 }
 
+/// The status in `HTTP/1.1 405 …`; 0 for anything else.
+fn status_of(bytes: &[u8]) -> u16 {
+    let digits = bytes.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
+    digits.filter(|_| bytes.starts_with(b"HTTP/")).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
 impl AsyncRead for GuardIo {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -63,6 +71,9 @@ impl AsyncRead for GuardIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
+        if this.connection.overdue.load(Relaxed) {
+            return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         match &read {
@@ -95,7 +106,7 @@ impl AsyncWrite for GuardIo {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write(context, bytes);
-        this.count(&written);
+        this.count(bytes, &written);
         written
     }
 
@@ -114,7 +125,7 @@ impl AsyncWrite for GuardIo {
     ) -> Poll<std::io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write_vectored(context, slices);
-        this.count(&written);
+        this.count(slices.first().map_or(&[], |slice| slice), &written);
         written
     }
 

@@ -2,14 +2,16 @@
 //!
 //! Pingora applies its timeouts to single reads, so a client that sends one byte at a time holds a connection for ever, and it
 //! has no deadline over a whole exchange. The connection's own IO ([`io::GuardIo`]) sees the first byte of a head and closes
-//! when the head is late or the connection idle; the request's layer ([`app::GuardedHttp`]) ends an exchange at its deadline.
+//! when the head is late or the connection idle; the request's layer ([`app::GuardedHttp`]) ends an exchange when it is overdue:
+//! first its client's connection gives an error to whoever reads from it, which leads to an answer; what goes on all the same
+//! is dropped a moment later.
 
 pub mod app;
 mod io;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,8 +26,8 @@ pub struct Deadlines {
     pub idle: Duration,
 }
 
-/// How much later than its deadline an exchange is ended for good: time enough to answer at the deadline itself.
-pub const GRACE: Duration = Duration::from_secs(1);
+/// How long an overdue exchange has to answer before it is dropped.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Where a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,10 @@ enum Phase {
 struct Connection {
     phase: AtomicU8,
     timed_out: AtomicBool,
+    /// The exchange took too long: reading from the client fails from now on.
+    overdue: AtomicBool,
+    /// The status that was written first, 0 before: all that is known of an answer that Pingora made by itself.
+    status: AtomicU16,
     /// Bytes that have come in.
     received: AtomicU64,
     /// Bytes that have gone out.
@@ -66,8 +72,8 @@ impl Connection {
 #[derive(Debug)]
 pub struct Exchange {
     begun: Instant,
-    /// Milliseconds after `begun`; `u64::MAX`: none.
-    deadline: AtomicU64,
+    /// Milliseconds after `begun`; `u64::MAX`: never.
+    due: AtomicU64,
     /// A hook has run, so that the log line is the proxy's business.
     seen: AtomicBool,
     connection: Option<Arc<Connection>>,
@@ -79,14 +85,19 @@ tokio::task_local! {
 
 impl Exchange {
     fn new(connection: Option<Arc<Connection>>) -> Self {
-        Exchange { begun: Instant::now(), deadline: AtomicU64::new(u64::MAX), seen: AtomicBool::new(false), connection }
+        Exchange { begun: Instant::now(), due: AtomicU64::new(u64::MAX), seen: AtomicBool::new(false), connection }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        match self.deadline.load(Relaxed) {
+    fn due(&self) -> Option<Instant> {
+        match self.due.load(Relaxed) {
             u64::MAX => None,
             ms => Some(self.begun + Duration::from_millis(ms)),
         }
+    }
+
+    fn set_due(&self, due: Option<Instant>) {
+        let ms = due.map(|at| at.saturating_duration_since(self.begun).as_millis());
+        self.due.store(ms.map_or(u64::MAX, |ms| u64::try_from(ms).unwrap_or(u64::MAX)), Relaxed);
     }
 }
 
@@ -100,16 +111,16 @@ pub fn head_is_complete() {
     });
 }
 
-/// When this task's exchange is ended whatever it does; `None`: never.
+/// When this task's exchange is overdue; `None`: never.
 ///
-/// It is the last resort: the client gets no answer. What can be answered is answered before.
-pub fn end_at(deadline: Option<Instant>) {
-    let _ = EXCHANGE.try_with(|exchange| {
-        let ms = deadline.map_or(u64::MAX, |at| {
-            u64::try_from(at.saturating_duration_since(exchange.begun).as_millis()).unwrap_or(u64::MAX)
-        });
-        exchange.deadline.store(ms, Relaxed);
-    });
+/// It may be moved as often as things move on: a store, and the timer follows lazily.
+pub fn due_at(due: Option<Instant>) {
+    let _ = EXCHANGE.try_with(|exchange| exchange.set_due(due));
+}
+
+/// Whether this task's exchange took too long, so that an error of its client's connection is ours.
+pub fn is_overdue() -> bool {
+    EXCHANGE.try_with(|exchange| exchange.connection.as_ref().is_some_and(|c| c.overdue.load(Relaxed))).unwrap_or(false)
 }
 
 /// Polls a timer that is moved only when it would fire too late, so that a connection needs one and re-arms it rarely.

@@ -214,7 +214,8 @@ fn chain(shared: &Shared, routes: &Routes, parts: &Parts<'_>, problems: &mut Vec
 
 /// `name: options`, or just the name.
 fn filter(node: &Node, env: &Env, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> Option<Arc<dyn Link>> {
-    let nothing = Node { at: node.at, kind: Kind::Map(Vec::new()), written: None };
+    // Reads as "no options", whatever form a filter's options have.
+    let nothing = Node { at: node.at, kind: Kind::Null, written: None };
     let (name, at, options) = match &node.kind {
         Kind::Scalar { text, .. } => (text.as_str(), node.at, &nothing),
         Kind::Map(entries) if entries.len() == 1 => (entries[0].key.as_str(), entries[0].at, &entries[0].value),
