@@ -66,7 +66,7 @@ impl Forward {
         let mut headers = Vec::new();
         for (name, text) in &written.headers.0 {
             match name.value.parse::<HeaderName>() {
-                Ok(header) if may_be_set(&header) && !build.identity_headers.contains(&header) => {
+                Ok(header) if may_be_set(&header) && !build.own_headers.contains(&header) => {
                     headers.push((header, line(text, Use::Header, build)?))
                 }
                 Ok(_) => {

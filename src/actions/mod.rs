@@ -85,7 +85,7 @@ pub struct Build<'b> {
     /// The path of the route, with the names of its parameters.
     pub path: &'b Pattern,
     /// Headers that carry an identity, of all tokens: Hilum alone writes them.
-    pub identity_headers: &'b [http::HeaderName],
+    pub own_headers: &'b [http::HeaderName],
     /// The route has a token, so that claims exist.
     pub has_claims: bool,
     pub base_dir: &'b Path,

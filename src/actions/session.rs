@@ -102,6 +102,11 @@ pub struct Attempt<'a> {
 }
 
 impl Login {
+    /// The name of the service that knows passwords.
+    pub fn service(&self) -> &Arc<str> {
+        self.pool.name()
+    }
+
     fn compile(written: &route::Login, build: &mut Build<'_>) -> Option<Login> {
         let token = build.tokens.find(&written.token, "token", build.problems);
         let pool = build.pools.find(&written.service, "service", build.problems);

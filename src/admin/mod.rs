@@ -1,5 +1,7 @@
 //! The admin listener: metrics, health, reload. On a runtime of its own, and on loopback.
 
+pub mod reload;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use pingora_core::protocols::http::ServerSession;
 
 use crate::proxy::Gateway;
 use crate::router::host;
-use crate::server::{Reload, Reloaded};
+use reload::{Reload, Reloaded};
 
 /// What operators and Prometheus ask.
 pub struct Admin {

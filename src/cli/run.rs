@@ -28,7 +28,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
             token.name()
         );
     }
-    metrics.loaded(&table.hash);
+    metrics.running(&table.hash);
     let access_log = Arc::new(AccessLog::start(
         &destination(&log, paths.conf.parent().unwrap_or(Path::new(""))),
         metrics.access_log_dropped.clone(),

@@ -11,6 +11,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::ctx::Asked;
+use super::failure::Failure;
 use super::respond::{self, By};
 use super::{Ctx, body, forward, front_door, guard};
 use crate::actions::forward::{Forward, Onward};
@@ -55,6 +56,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
             return respond::refuse(session, ctx, Reason::NoHealthyPeer.into(), By::Engine).await.map(|()| true);
         };
         let response = forward.pool.options().timeouts.response;
+        ctx.service = Some(forward.pool.name().clone());
         ctx.asked = Some(Asked { picked, since: Instant::now(), response, answered: None });
         let Verdict::Forward(onward) = verdict else { unreachable!("it was one a line ago") };
         ctx.onward = onward;
@@ -73,7 +75,7 @@ async fn decide(head: &RequestHeader, ctx: &mut Ctx) -> Result<Result<Decided>, 
     let seen = front_door::head_of(head);
     let found = decide::find(&table, &seen)?;
     let route = found.route.clone();
-    enter(ctx, &route);
+    enter(ctx, head, &route);
     let chain = &route.chain;
     let mut depth = ctx.depth;
     let flow = chain.request(0..route.slots, head, &mut ctx.facts, &mut ctx.states, &mut depth).await;
@@ -106,11 +108,12 @@ async fn decide(head: &RequestHeader, ctx: &mut Ctx) -> Result<Result<Decided>, 
 }
 
 /// From here on the route's names, limits and filters hold.
-fn enter(ctx: &mut Ctx, route: &Arc<Route>) {
+fn enter(ctx: &mut Ctx, head: &RequestHeader, route: &Arc<Route>) {
     ctx.facts.route = route.name.clone();
     ctx.states = route.chain.states();
     ctx.deadline = route.limits.time.map(|time| ctx.facts.started + time);
     guard::due_at(ctx.deadline);
+    ctx.head = route.chain.takes_part(Phase::Log).then(|| Box::new(head.clone()));
     ctx.route = Some(route.clone());
 }
 
@@ -197,18 +200,21 @@ async fn buffered(
     onward: Onward,
 ) -> Result<Answer, Refusal> {
     ctx.onward = onward;
-    let sent = read_body(session, ctx, route, route.limits.body).await?;
-    let client = session.req_header();
-    let mut head = forward::own_head(client);
+    let mut head = own_head(session.req_header(), ctx, forward.passes_cookies)?;
     aim(&mut head, forward, &ctx.onward)?;
-    forward::to_service(ctx, client, &mut head, forward.passes_cookies).map_err(|_| Reason::Internal)?;
     if head.method == Method::HEAD {
         head.set_method(Method::GET);
     }
-    let scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(client, ctx) };
+    let sent = read_body(session, ctx, route, route.limits.body).await?;
+    let scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(session.req_header(), ctx) };
     let question = Call { head, body: sent, reply_limit: route.limits.reply };
-    let answer = call(&forward.pool, ctx.onward.key, &question, ctx.call_deadline()).await.map_err(Reason::from)?;
-    ctx.called = Some(answer.peer);
+    ctx.service = Some(forward.pool.name().clone());
+    let answer = call(&forward.pool, ctx.onward.key, &question, ctx.call_deadline()).await;
+    ctx.called = match &answer {
+        Ok(answer) => Some(answer.peer),
+        Err(failed) => failed.peer(),
+    };
+    let answer = answer.map_err(Reason::from)?;
     let mut headers = answer.headers;
     for name in
         [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::ACCEPT_RANGES]
@@ -218,6 +224,14 @@ async fn buffered(
     forward::clean(&ctx.table, &mut headers);
     let answer = Answer { status: answer.status, headers, content: crate::actions::Content::Bytes(answer.body) };
     shape(route, answer, scope)
+}
+
+/// The head of a request of our own, filters included.
+fn own_head(client: &RequestHeader, ctx: &mut Ctx, passes_cookies: bool) -> Result<RequestHeader, Reason> {
+    let mut head = forward::own_head(client);
+    let written = forward::to_service(ctx, client, &mut head, passes_cookies);
+    written.map_err(|e| Failure::of(&e, ctx).reason().unwrap_or(Reason::Internal))?;
+    Ok(head)
 }
 
 /// Path, query and method of a forward.
@@ -240,7 +254,7 @@ async fn read_body(session: &mut Session, ctx: &mut Ctx, route: &Route, limit: u
     let mut body = Some(body);
     let mut chunk = Chunk { bytes: &mut body, last: true };
     let seen = route.chain.request_body(ctx.depth, session.req_header(), &mut ctx.facts, &mut ctx.states, &mut chunk);
-    seen.map_err(|_| Reason::Malformed)?;
+    seen.map_err(|e| Failure::of(&e, ctx).reason().unwrap_or(Reason::Internal))?;
     Ok(body.unwrap_or_default())
 }
 
@@ -260,12 +274,12 @@ async fn session_answer(
             Ok((logout(token, &session.req_header().headers, ctx.facts.secure, ctx.now).await?, scope))
         }
         SessionAction::Login(login) => {
-            let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
             // Whoever signs in is nobody yet, whatever token came along.
             ctx.caller = Caller::Missing;
+            ctx.service = Some(login.service().clone());
+            let head = own_head(session.req_header(), ctx, false)?;
+            let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
             let client = session.req_header();
-            let mut head = forward::own_head(client);
-            forward::to_service(ctx, client, &mut head, false).map_err(|_| Reason::Internal)?;
             let values: Vec<&str> = ctx.values.iter().map(|v| &**v).collect();
             let request_body = Some(Body::new(sent.clone()));
             let attempt = Attempt {

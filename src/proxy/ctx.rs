@@ -47,9 +47,13 @@ pub struct Ctx {
     pub(super) received: u64,
     /// The request has gone on whole, so that it is the service's turn.
     pub(super) is_sent: bool,
+    /// The service that was asked, in whatever way.
+    pub(super) service: Option<Arc<str>>,
+    /// The status of the answer that was begun; 0 before.
+    pub(super) written: u16,
+    /// The client's head, kept when a filter wants to be told of exchanges that are dropped, too.
+    pub(super) head: Option<Box<RequestHeader>>,
     method: Method,
-    status: u16,
-    sent: u64,
     told: bool,
     _in_flight: Counted,
 }
@@ -92,9 +96,10 @@ impl Ctx {
             reason: None,
             received: 0,
             is_sent: false,
+            service: None,
+            written: 0,
+            head: None,
             method: Method::GET,
-            status: 0,
-            sent: 0,
             told: false,
             _in_flight: Counted::new(&gateway.metrics().in_flight),
             table,
@@ -142,7 +147,6 @@ impl Ctx {
     /// The exchange is over: peer, route, filters and the access log are told, once.
     pub(super) fn tell(&mut self, head: Option<&RequestHeader>, status: u16, sent: u64, fault: Option<Fault>) {
         self.told = true;
-        (self.status, self.sent) = (status, sent);
         let took = self.facts.started.elapsed();
         self.tell_peer(fault);
         let metrics = self.gateway.metrics().clone();
@@ -150,10 +154,8 @@ impl Ctx {
         of_route.observe(&self.method, status, took);
         let peer = self.asked.as_ref().map(|asked| asked.picked.peer.address()).or(self.called);
         let route = self.route.clone();
-        let service = route.as_ref().and_then(|route| match &route.action {
-            crate::actions::Action::Forward(forward) => peer.and(Some(&**forward.pool.name())),
-            _ => None,
-        });
+        let service = self.service.clone();
+        let service = service.as_deref();
         if let (Some(route), Some(head)) = (&route, head) {
             let outcome = Outcome { status, reason: self.reason, service, peer, bytes_sent: sent, took };
             route.chain.log(self.depth, head, &mut self.facts, &mut self.states, &outcome);
@@ -186,8 +188,7 @@ impl Ctx {
     }
 }
 
-/// Dropped whole, so that Pingora's last hook did not run: no exchange is without a line. Filters are not told of it: there is no
-/// head left to show them.
+/// Dropped whole, so that Pingora's last hook did not run: no exchange is without a line.
 impl Drop for Ctx {
     fn drop(&mut self) {
         if self.told {
@@ -207,6 +208,7 @@ impl Drop for Ctx {
         if reason != CLIENT_GONE {
             self.gateway.metrics().rejected(reason);
         }
-        self.tell(None, 0, 0, fault);
+        let head = self.head.take();
+        self.tell(head.as_deref(), self.written, 0, fault);
     }
 }

@@ -12,7 +12,7 @@ use crate::identity::Caller;
 use crate::table::Table;
 
 /// Speak for a client where a program trusts them; Hilum alone writes those that it has something to say for.
-const STRIPPED: [&str; 9] = [
+const STRIPPED: [&str; 11] = [
     "forwarded",
     "x-real-ip",
     "x-scheme",
@@ -22,6 +22,8 @@ const STRIPPED: [&str; 9] = [
     "proxy",
     "proxy-authorization",
     "x-method-override",
+    "remote-user",
+    "x-remote-user",
 ];
 const STRIPPED_PREFIXES: [&str; 7] =
     ["x-forwarded-", "x-client-", "x-original-", "x-rewrite-", "x-http-method", "x-middleware-", "x-ssl-"];
@@ -48,7 +50,7 @@ pub(super) fn to_service(
     head: &mut RequestHeader,
     passes_cookies: bool,
 ) -> Result<()> {
-    strip(head, passes_cookies);
+    strip(&ctx.table, head, passes_cookies);
     for (name, value) in &ctx.onward.headers {
         head.insert_header(name.clone(), value.clone())?;
     }
@@ -64,21 +66,38 @@ pub(super) fn to_service(
     Ok(())
 }
 
-fn strip(head: &mut RequestHeader, passes_cookies: bool) {
+fn strip(table: &Table, head: &mut RequestHeader, passes_cookies: bool) {
     // Collected first, since names can't be removed while they are walked; mostly there are none, and nothing is allocated.
     let doomed: smallvec::SmallVec<[HeaderName; 8]> =
         head.headers.keys().filter(|name| is_stripped(name)).cloned().collect();
     for name in doomed {
         head.remove_header(&name);
     }
-    if !passes_cookies {
-        head.remove_header(&header::COOKIE);
+    match passes_cookies {
+        true => drop_own_cookies(table, head),
+        false => drop(head.remove_header(&header::COOKIE)),
+    }
+}
+
+/// The caller's token is for Hilum, whatever else a service may see of the cookies.
+fn drop_own_cookies(table: &Table, head: &mut RequestHeader) {
+    let is_ours = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default().trim();
+        table.own_cookies.iter().any(|own| **own == *name)
+    };
+    let lines = head.headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let kept: Vec<&str> = lines.flat_map(|line| line.split(';')).filter(|pair| !is_ours(pair)).map(str::trim).collect();
+    let kept = kept.join("; ");
+    head.remove_header(&header::COOKIE);
+    if !kept.is_empty() {
+        // What came in as a header goes out as one.
+        let _ = head.insert_header(header::COOKIE, kept);
     }
 }
 
 /// Who is calling, from the verified token alone.
 fn identify(ctx: &Ctx, head: &mut RequestHeader) -> Result<()> {
-    for name in &ctx.table.identity_headers {
+    for name in &ctx.table.own_headers {
         head.remove_header(name);
     }
     head.remove_header(&header::AUTHORIZATION);
@@ -98,7 +117,7 @@ fn is_stripped(name: &HeaderName) -> bool {
         return true;
     }
     // The first letters tell nearly every other name apart at once.
-    matches!(text.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'p'))
+    matches!(text.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'p' | b'r'))
         && (STRIPPED.contains(&text) || STRIPPED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)))
 }
 
@@ -114,11 +133,9 @@ fn forwarded(ctx: &Ctx, client: &RequestHeader, head: &mut RequestHeader) -> Res
     head.insert_header(HeaderName::from_static("x-forwarded-for"), text)?;
     let proto = HeaderValue::from_static(if ctx.facts.secure { "https" } else { "http" });
     head.insert_header(HeaderName::from_static("x-forwarded-proto"), proto)?;
-    let named = client
-        .headers
-        .get("x-forwarded-host")
-        .filter(|_| ctx.peer_is_trusted)
-        .or_else(|| client.headers.get(header::HOST));
+    // The last line is the trusted proxy's own; what stands before it is the client's word.
+    let by_proxy = client.headers.get_all("x-forwarded-host").iter().next_back().filter(|_| ctx.peer_is_trusted);
+    let named = by_proxy.or_else(|| client.headers.get(header::HOST));
     match named {
         Some(host) => head.insert_header(HeaderName::from_static("x-forwarded-host"), host.clone()),
         None => head.insert_header(HeaderName::from_static("x-forwarded-host"), host_of(client)),

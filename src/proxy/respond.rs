@@ -105,6 +105,7 @@ pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, mut answer: Answe
         session.set_keepalive(None);
     }
     let no_body = bodiless || session.req_header().method == Method::HEAD || length == Some(0);
+    ctx.written = head.status.as_u16();
     session.write_response_header(Box::new(head), no_body).await?;
     if !no_body {
         match content {

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::Mutex;
 
 use super::{Load, Loader};
+use crate::admin::reload::{Reloaded, Reloader};
 use crate::identity::Now;
 use crate::identity::memory::MemoryStore;
 use crate::proxy::Gateway;
@@ -24,37 +25,6 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// How long a new table waits for its names.
 const RESOLVE: Duration = Duration::from_millis(300);
-
-/// Asks for a reload.
-#[derive(Clone)]
-pub struct Reload(mpsc::Sender<oneshot::Sender<Reloaded>>);
-
-/// What a reload came to.
-#[derive(Clone, Debug)]
-pub enum Reloaded {
-    Loaded {
-        hash: String,
-        routes: usize,
-    },
-    /// The text for people; the running table was kept.
-    Refused(String),
-}
-
-pub type Reloader = mpsc::Receiver<oneshot::Sender<Reloaded>>;
-
-impl Reload {
-    pub fn channel() -> (Reload, Reloader) {
-        let (sender, receiver) = mpsc::channel(16);
-        (Reload(sender), receiver)
-    }
-
-    /// Reloads now. `None`: the gateway is on its way out.
-    pub async fn now(&self) -> Option<Reloaded> {
-        let (sender, receiver) = oneshot::channel();
-        self.0.send(sender).await.ok()?;
-        receiver.await.ok()
-    }
-}
 
 /// The background service.
 pub(super) struct Control {

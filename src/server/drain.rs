@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Reload;
+use crate::admin::reload::Reload;
 use crate::proxy::Gateway;
 
 /// How long clients are still accepted after the signal, so that kept-alive ones hear `Connection: close` on an answer instead of

@@ -14,10 +14,10 @@ use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::background::background_service;
 use pingora_proxy::http_proxy;
 
-pub use control::{Reload, Reloaded};
 pub use loader::{Load, Loader};
 
 use crate::admin::Admin;
+use crate::admin::reload::Reload;
 use crate::identity::memory::MemoryStore;
 use crate::proxy::Gateway;
 use crate::proxy::guard::Deadlines;

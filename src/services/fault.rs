@@ -50,6 +50,16 @@ pub enum Doing {
     Reading,
 }
 
+impl CallError {
+    /// The peer that was asked.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            CallError::NoHealthyPeer => None,
+            CallError::Failed { peer, .. } => *peer,
+        }
+    }
+}
+
 impl Fault {
     /// The kind that an error of Pingora belongs to, when it came from the side of the service.
     pub fn of(error: &Error) -> Fault {

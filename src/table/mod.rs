@@ -28,7 +28,7 @@ pub struct Table {
     pub pools: Vec<Arc<Pool>>,
     pub tokens: Vec<Arc<Token>>,
     /// Headers that carry an identity, of all tokens: no client may send them, on no route.
-    pub identity_headers: Vec<http::HeaderName>,
+    pub own_headers: Vec<http::HeaderName>,
     /// Cookies that are ours: no service may set them.
     pub own_cookies: Vec<Box<str>>,
     /// Of the unexpanded text, so that it tells which file is running and nothing about secrets.

@@ -112,9 +112,14 @@ impl Metrics {
         }
     }
 
-    /// A file was taken.
+    /// An edited file was taken.
     pub fn loaded(&self, hash: &str) {
         self.reloads.with_label_values(&["loaded"]).inc();
+        self.running(hash);
+    }
+
+    /// Which file runs.
+    pub fn running(&self, hash: &str) {
         self.table_info.reset();
         self.table_info.with_label_values(&[hash]).set(1);
     }

@@ -85,14 +85,22 @@ impl Token {
         &self.name
     }
 
-    /// The headers it writes for services, and so removes from what clients send.
-    pub fn identity_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.headers.iter().map(|(name, _)| name)
+    /// The headers that only Hilum may write to a service: those it writes, and those the token itself comes in.
+    pub fn own_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let sources = self.sources.iter().filter_map(|source| match source {
+            Source::Header { name, .. } => Some(name),
+            Source::Cookie { .. } => None,
+        });
+        self.headers.iter().map(|(name, _)| name).chain(sources)
     }
 
-    /// The cookie that a login sets.
-    pub fn cookie_name(&self) -> Option<&str> {
-        self.cookie.as_ref().map(|cookie| &*cookie.name)
+    /// The cookies that no service may set or see: those the token comes in, and the one a login sets.
+    pub fn own_cookies(&self) -> impl Iterator<Item = &str> {
+        let sources = self.sources.iter().filter_map(|source| match source {
+            Source::Cookie { name } => Some(&**name),
+            Source::Header { .. } => None,
+        });
+        sources.chain(self.cookie.as_ref().map(|cookie| &*cookie.name))
     }
 
     /// What the headers hold where the token is looked for.

@@ -38,14 +38,14 @@ impl Table {
         let pools = services::pools(routes, parts, problems);
         let tokens = tokens::tokens(routes, parts, problems);
         let filter_reasons: Vec<&'static str> = registrations(parts).flat_map(|r| r.reasons.iter().copied()).collect();
-        let identity_headers: Vec<_> =
-            tokens.built().flat_map(|token| token.identity_headers().cloned().collect::<Vec<_>>()).collect();
+        let own_headers: Vec<_> =
+            tokens.built().flat_map(|token| token.own_headers().cloned().collect::<Vec<_>>()).collect();
         let mut routing = Routing {
             routes,
             parts,
             pools: &pools,
             tokens: &tokens,
-            identity_headers: identity_headers.clone(),
+            own_headers: own_headers.clone(),
             filter_reasons: filter_reasons.clone(),
             problems,
         };
@@ -78,8 +78,8 @@ impl Table {
             routes: compiled.into_iter().map(|(_, route)| route).collect(),
             areas,
             pools: pools.built().collect(),
-            identity_headers,
-            own_cookies: tokens.iter().filter_map(|t| t.cookie_name()).map(Into::into).collect(),
+            own_headers,
+            own_cookies: tokens.iter().flat_map(|t| t.own_cookies()).map(Into::into).collect(),
             tokens,
             hash: hash(text),
         })
@@ -105,7 +105,7 @@ struct Routing<'c> {
     parts: &'c Parts<'c>,
     pools: &'c Named<Pool>,
     tokens: &'c Named<Token>,
-    identity_headers: Vec<http::HeaderName>,
+    own_headers: Vec<http::HeaderName>,
     filter_reasons: Vec<&'static str>,
     problems: &'c mut Vec<Problem>,
 }
@@ -128,7 +128,7 @@ impl Routing<'_> {
             pools: self.pools,
             tokens: self.tokens,
             path: &path,
-            identity_headers: &self.identity_headers,
+            own_headers: &self.own_headers,
             has_claims: auth.is_some(),
             base_dir: &self.routes.base_dir,
         };
