@@ -61,13 +61,14 @@ impl ShutdownSignalWatch for Signals {
         }
         let in_flight = self.gateway.metrics().in_flight.get();
         log::info!("draining: {in_flight} requests in flight, at most {:?}", self.drain);
+        let until = Instant::now() + self.drain;
         self.gateway.drain();
         tokio::select! {
             () = self.lame_duck() => {}
             _ = term.recv() => exit_at_once(&self.gateway).await,
             _ = int.recv() => exit_at_once(&self.gateway).await,
         }
-        exit_when_idle(self.gateway.clone(), self.drain);
+        exit_when_idle(self.gateway.clone(), until);
         let gateway = self.gateway.clone();
         tokio::spawn(async move {
             tokio::select! { _ = term.recv() => (), _ = int.recv() => () }
@@ -79,9 +80,9 @@ impl ShutdownSignalWatch for Signals {
 }
 
 /// Ends the process when nothing is in flight, or the time is over.
-fn exit_when_idle(gateway: Gateway, within: Duration) {
+fn exit_when_idle(gateway: Gateway, until: Instant) {
     tokio::spawn(async move {
-        let (until, mut quiet) = (Instant::now() + within, 0);
+        let mut quiet = 0;
         // Quiet twice: the last bytes of an HTTP/2 answer leave after its request has ended.
         while quiet < 2 && Instant::now() < until {
             tokio::time::sleep(TICK).await;

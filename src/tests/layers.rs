@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("actions", &["config::route", "config::routes::HashKey", "router", "identity", "services", "template", "refusal"]),
     ("table", &["config", "router", "identity", "services", "template", "refusal", "telemetry", "actions"]),
     ("proxy", &["router", "identity", "services", "template", "refusal", "telemetry", "actions", "table"]),
-    ("admin", &["router::host", "proxy", "server::Reload", "server::Reloaded"]),
+    ("admin", &["router::host", "proxy"]),
     ("server", &["config", "identity", "services", "telemetry", "table", "proxy", "admin"]),
     ("cli", &["config", "identity", "services", "telemetry", "actions", "table", "proxy", "server"]),
 ];
