@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 use super::ctx::Asked;
 use super::failure::Failure;
 use super::respond::{self, By};
-use super::{Ctx, body, forward, front_door, guard};
+use super::{Ctx, body, forward, front_door, guard, tunnel};
 use crate::actions::forward::{Forward, Onward};
 use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, logout, show};
 use crate::actions::{Action, Answer};
@@ -60,6 +60,11 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
         ctx.asked = Some(Asked { picked, since: Instant::now(), response, answered: None });
         let Verdict::Forward(onward) = verdict else { unreachable!("it was one a line ago") };
         ctx.onward = onward;
+        if tunnel::is_asked_for(session) {
+            return tunnel::run(session, ctx, forward).await.map(|()| true);
+        }
+        // Any other upgrade is not for Hilum to give: the request goes on as an ordinary one (RFC 9110, 7.8).
+        session.req_header_mut().remove_header(&header::UPGRADE);
         return Ok(false);
     }
     match act(session, ctx, &route, verdict).await {
@@ -217,7 +222,7 @@ async fn buffered(
     let answer = answer.map_err(Reason::from)?;
     let mut headers = answer.headers;
     for name in
-        [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::ACCEPT_RANGES]
+        [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::ACCEPT_RANGES]
     {
         headers.remove(name);
     }
@@ -227,7 +232,7 @@ async fn buffered(
 }
 
 /// The head of a request of our own, filters included.
-fn own_head(client: &RequestHeader, ctx: &mut Ctx, passes_cookies: bool) -> Result<RequestHeader, Reason> {
+pub(super) fn own_head(client: &RequestHeader, ctx: &mut Ctx, passes_cookies: bool) -> Result<RequestHeader, Reason> {
     let mut head = forward::own_head(client);
     let written = forward::to_service(ctx, client, &mut head, passes_cookies);
     written.map_err(|e| Failure::of(&e, ctx).reason().unwrap_or(Reason::Internal))?;

@@ -47,6 +47,8 @@ pub struct Ctx {
     pub(super) received: u64,
     /// The request has gone on whole, so that it is the service's turn.
     pub(super) is_sent: bool,
+    /// How the peer failed, where Pingora does not tell.
+    pub(super) fault: Option<Fault>,
     /// The service that was asked, in whatever way.
     pub(super) service: Option<Arc<str>>,
     /// The status of the answer that was begun; 0 before.
@@ -96,6 +98,7 @@ impl Ctx {
             reason: None,
             received: 0,
             is_sent: false,
+            fault: None,
             service: None,
             written: 0,
             head: None,
@@ -148,7 +151,7 @@ impl Ctx {
     pub(super) fn tell(&mut self, head: Option<&RequestHeader>, status: u16, sent: u64, fault: Option<Fault>) {
         self.told = true;
         let took = self.facts.started.elapsed();
-        self.tell_peer(fault);
+        self.tell_peer(fault.or(self.fault));
         let metrics = self.gateway.metrics().clone();
         let of_route = self.route.as_ref().map_or(metrics.unmatched(), |route| &route.metrics);
         of_route.observe(&self.method, status, took);

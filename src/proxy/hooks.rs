@@ -70,10 +70,6 @@ impl ProxyHttp for Gateway {
             // knows whose turn it is; only for HTTP/2, where it can't make anybody answer, Pingora's own timeout stays.
             peer.options.read_timeout = None;
         }
-        if session.is_upgrade_req() {
-            session.as_downstream_mut().set_read_timeout(None);
-            peer.options.write_timeout = None;
-        }
         Ok(Box::new(peer))
     }
 
@@ -107,9 +103,6 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        if session.was_upgraded() {
-            return Ok(());
-        }
         // Pingora writes the final chunk twice when an empty piece ends an HTTP/2 request to an HTTP/1 peer (its issue 935).
         if body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
@@ -168,9 +161,6 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
-        if session.was_upgraded() {
-            return Ok(None);
-        }
         // A service that sends a byte now and then would meet every single timeout, but not the deadline.
         ctx.expect_service();
         if ctx.is_late() {

@@ -12,6 +12,7 @@ mod front_door;
 pub mod guard;
 mod hooks;
 mod respond;
+mod tunnel;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -26,6 +26,7 @@ mod peer;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 pub use address::PeerOptions;
 pub use balance::hash_key;
@@ -39,6 +40,7 @@ pub use peer::Picked;
 #[cfg(test)]
 pub use pool::Health;
 pub use pool::Pool;
+pub use upgrade::{Upgrade, upgrade};
 
 /// Locks, whatever happened to a thread that held the lock: what these locks guard is replaced whole, never left half
 /// changed.

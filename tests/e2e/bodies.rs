@@ -33,7 +33,11 @@ async fn head_is_get_without_a_body() {
         expect(request, &client.send(request).await, expectation);
     }
     let methods: Vec<_> = service.seen().into_iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
-    assert_eq!(methods, ["HEAD /body/10", "GET /body/10", "HEAD /chunked", "GET /chunked"], "a buffered route asks with GET");
+    assert_eq!(
+        methods,
+        ["HEAD /body/10", "GET /body/10", "HEAD /chunked", "GET /chunked"],
+        "a buffered route asks with GET"
+    );
 }
 
 #[tokio::test]
@@ -142,7 +146,14 @@ async fn a_connection_stays_open_over_answers_of_our_own() {
 async fn pipelined_requests_are_answered_in_order() {
     let (gateway, _service) = before_a_puppet(ROUTES).await;
     let mut client = gateway.connect().await;
-    let requests = ["GET /s/slow-head/100", "GET /here", "POST /s/echo\n\nhello", "GET /nowhere", "GET /b/status/404", "GET /s/body/3"];
+    let requests = [
+        "GET /s/slow-head/100",
+        "GET /here",
+        "POST /s/echo\n\nhello",
+        "GET /nowhere",
+        "GET /b/status/404",
+        "GET /s/body/3",
+    ];
     let all: Vec<u8> = requests.iter().flat_map(|request| message(request)).collect();
     client.write(&all).await;
     for (request, expectation) in
@@ -169,4 +180,21 @@ async fn an_answer_before_the_end_of_the_body_arrives() {
         client.try_write(large.as_bytes()).await;
         expect(path, &client.read(false).await, "403\n= early");
     }
+}
+
+#[tokio::test]
+async fn two_framings_reach_a_service_as_one() {
+    let (gateway, service) = before_a_puppet(ROUTES).await;
+    for path in ["/s", "/b"] {
+        // Pingora takes the chunks (RFC 9112, 6.3), and nothing may follow on that connection.
+        let mut client = gateway.connect().await;
+        let smuggled = "5\r\nhello\r\n0\r\n\r\nGET /s/smuggled HTTP/1.1\r\nHost: hilum.test\r\n\r\n";
+        let request = format!("POST {path}/echo\nContent-Length: 3\nTransfer-Encoding: chunked\n\n{smuggled}");
+        client.write(&message(&request)).await;
+        expect(path, &client.read(false).await, "200\n~ \"body\":\"hello\"\nconnection: close");
+        client.closed().await;
+        let seen = service.last();
+        assert!(seen.header("content-length").is_none() || seen.header("transfer-encoding").is_none(), "{seen:?}");
+    }
+    assert!(service.seen().iter().all(|seen| seen.target == "/echo"), "{:?}", service.seen());
 }

@@ -36,7 +36,11 @@ async fn answers(cases: &[(Reply, &str, &str)]) {
 #[tokio::test]
 async fn the_status_of_the_service_chooses_the_shape() {
     answers(&[
-        (Reply::json(200, r#"{"a":1}"#), "GET /listed/x", "200\ncontent-type: application/json\n= {\"ok\":true,\"data\":{\"a\":1}}"),
+        (
+            Reply::json(200, r#"{"a":1}"#),
+            "GET /listed/x",
+            "200\ncontent-type: application/json\n= {\"ok\":true,\"data\":{\"a\":1}}",
+        ),
         (
             Reply::json(201, r#"{"id":"n1"}"#),
             "POST /listed/x/y?page=2\nContent-Type: application/json\n\n{\"name\":\"Ñ\"}",
@@ -47,10 +51,18 @@ async fn the_status_of_the_service_chooses_the_shape() {
         (Reply::json(404, r#"{"detail":"no such"}"#), "GET /listed/x", "410\n{\"message\":\"no such\",\"code\":404}"),
         (Reply::json(404, "<html>"), "GET /listed/x", "410\n{\"message\":\"nothing\",\"code\":404}"),
         // An unlisted status passes as it is.
-        (Reply::new().answer(418, &["X-Pot: tea", "Content-Type: text/x"], "tea"), "GET /listed/x", "418\nx-pot: tea\ncontent-type: text/x\n= tea"),
+        (
+            Reply::new().answer(418, &["X-Pot: tea", "Content-Type: text/x"], "tea"),
+            "GET /listed/x",
+            "418\nx-pot: tea\ncontent-type: text/x\n= tea",
+        ),
         (Reply::json(500, r#"{"detail":"broken"}"#), "GET /otherwise/x", "500\n{\"message\":\"broken\",\"code\":500}"),
         (Reply::json(503, "<html>busy</html>"), "GET /otherwise/x", "503\n{\"message\":\"default text\",\"code\":503}"),
-        (Reply::new().answer(302, &["Location: /elsewhere"], ""), "GET /otherwise/x", "302\nlocation: /elsewhere\n{\"message\":\"default text\",\"code\":302}"),
+        (
+            Reply::new().answer(302, &["Location: /elsewhere"], ""),
+            "GET /otherwise/x",
+            "302\nlocation: /elsewhere\n{\"message\":\"default text\",\"code\":302}",
+        ),
     ])
     .await;
 }
@@ -72,13 +84,25 @@ async fn a_success_that_can_not_be_used_is_our_502() {
     let large = format!("\"{}\"", "x".repeat(64 * 1024));
     let in_chunks = Reply::new().chunked(&[]).chunk(&large).last_chunk();
     answers(&[
-        (Reply::json(200, "<html>"), "GET /listed/x", "502 peer_garbage\ncontent-type: application/problem+json\n!~ html"),
+        (
+            Reply::json(200, "<html>"),
+            "GET /listed/x",
+            "502 peer_garbage\ncontent-type: application/problem+json\n!~ html",
+        ),
         (Reply::json(200, r#"{"cut":"#), "GET /otherwise/x", "502 peer_garbage"),
         (Reply::json(200, ""), "GET /listed/x", "502 peer_garbage"),
-        (Reply::new().send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}").close(), "GET /listed/x", "502 peer_garbage"),
+        (
+            Reply::new().send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}").close(),
+            "GET /listed/x",
+            "502 peer_garbage",
+        ),
         (Reply::json(200, &large), "GET /listed/x", "502 peer_garbage"),
         (in_chunks, "GET /listed/x", "502 peer_garbage"),
-        (Reply::json(201, "[]"), "POST /listed/x\n\nno json", "200\n{\"made\":null,\"by\":null,\"in\":\"x\",\"page\":null}"),
+        (
+            Reply::json(201, "[]"),
+            "POST /listed/x\n\nno json",
+            "200\n{\"made\":null,\"by\":null,\"in\":\"x\",\"page\":null}",
+        ),
     ])
     .await;
 }
@@ -87,7 +111,13 @@ async fn a_success_that_can_not_be_used_is_our_502() {
 async fn the_service_is_asked_for_a_body_that_can_be_read() {
     let service = Service::always(Reply::new().answer(
         200,
-        &["ETag: \"1\"", "Last-Modified: Thu, 01 Jan 1970 00:00:10 GMT", "Accept-Ranges: bytes", "X-Own: 1", "Cache-Control: max-age=5"],
+        &[
+            "ETag: \"1\"",
+            "Last-Modified: Thu, 01 Jan 1970 00:00:10 GMT",
+            "Accept-Ranges: bytes",
+            "X-Own: 1",
+            "Cache-Control: max-age=5",
+        ],
         "{}",
     ))
     .await;
@@ -100,11 +130,33 @@ async fn the_service_is_asked_for_a_body_that_can_be_read() {
         &[
             (&format!("GET /listed/x?y=1\n{conditional}"), &format!("GET /x\n{asked}")),
             (&format!("HEAD /listed/x\n{conditional}"), &format!("GET /x\n{asked}\n!Content-Length")),
-            ("POST /listed/x\nTransfer-Encoding: chunked\n\n2\r\n{}\r\n0\r\n\r\n", "POST /x\nContent-Length: 2\n!Transfer-Encoding"),
+            (
+                "POST /listed/x\nTransfer-Encoding: chunked\n\n2\r\n{}\r\n0\r\n\r\n",
+                "POST /x\nContent-Length: 2\n!Transfer-Encoding",
+            ),
             ("POST /listed/x\nExpect: 100-continue\n\n{}", "POST /x\nContent-Length: 2\n!Expect"),
         ],
     )
     .await;
     let answer = "200\n{\"ok\":true,\"data\":{}}\n!ETag\n!Last-Modified\n!Accept-Ranges\n!Content-Encoding\nx-own: 1\ncache-control: max-age=5\ncontent-length: 21";
-    check(&gateway, &[("GET /listed/x", answer), ("HEAD /listed/x", "200\n=\ncontent-length: 21\ncontent-type: application/json")]).await;
+    check(
+        &gateway,
+        &[("GET /listed/x", answer), ("HEAD /listed/x", "200\n=\ncontent-length: 21\ncontent-type: application/json")],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_encoded_unasked_is_never_taken_for_plain() {
+    let zipped = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
+    let service = Service::always(Reply::new().answer(
+        418,
+        &["Content-Encoding: gzip", "Content-Type: application/json"],
+        zipped,
+    ))
+    .await;
+    let gateway = before(&service, ROUTES).await;
+    let answer = gateway.send("GET /listed/x").await;
+    let told = answer.header("content-encoding").as_deref() == Some("gzip") && answer.body == zipped;
+    assert!(told || answer.reason() == "peer_garbage", "{answer:?}");
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::*;
-use crate::world::*;
 
 const ROUTES: &str = r#"
 version: 1
@@ -20,6 +19,7 @@ routes:
       - { match: "/a/{rest...}", name: s-a, forward: { service: a, path: "/{rest}" } }
       - { match: "/slow/{rest...}", name: s-slow, forward: { service: slow, path: "/{rest}" }, limits: { time: 400ms } }
       - { match: /gone, name: s-gone, forward: { service: gone } }
+      - { match: GET /post, name: s-post, forward: { service: a, method: POST } }
       - { match: /sick, name: s-sick, forward: { service: sick } }
   - group: buffered
     path: /b
@@ -29,6 +29,7 @@ routes:
       - { match: "/a/{rest...}", name: b-a, forward: { service: a, path: "/{rest}" } }
       - { match: "/slow/{rest...}", name: b-slow, forward: { service: slow, path: "/{rest}" }, limits: { time: 400ms } }
       - { match: /gone, name: b-gone, forward: { service: gone } }
+      - { match: GET /post, name: b-post, forward: { service: a, method: POST } }
       - { match: /sick, name: b-sick, forward: { service: sick } }
 "#;
 
@@ -52,14 +53,22 @@ async fn each_failure_of_a_service_has_its_reason() {
         for kind in ["s", "b"] {
             let id = format!("{kind}-{}", path.replace('/', "-"));
             let since = Instant::now();
-            let counted = gateway.metrics().await.sum("hilum_service_requests_total", &[("service", name), ("outcome", outcome)]);
+            let counted =
+                gateway.metrics().await.sum("hilum_service_requests_total", &[("service", name), ("outcome", outcome)]);
             let answer = gateway.send(&format!("GET /{kind}/{path}\nX-Request-ID: {id}")).await;
             expect(&id, &answer, &format!("{expectation}\ncontent-type: application/problem+json\n!~ 127.0.0.1"));
             assert!(since.elapsed() < Duration::from_secs(2), "{id} took {:?}", since.elapsed());
             let line = gateway.logged_id(&id).await;
-            assert_eq!((format!("{} {}", line["status"], line["reason"].as_str().unwrap_or_default()), line["route"].as_str()), (expectation.to_owned(), Some(&*format!("{kind}-{name}"))));
+            assert_eq!(
+                (format!("{} {}", line["status"], line["reason"].as_str().unwrap_or_default()), line["route"].as_str()),
+                (expectation.to_owned(), Some(&*format!("{kind}-{name}")))
+            );
             assert_eq!(line["service"], name, "{id}: the log says who failed: {line}");
-            gateway.counts("hilum_service_requests_total", &[("service", name), ("outcome", outcome)], |n| n == counted + 1.0).await;
+            gateway
+                .counts("hilum_service_requests_total", &[("service", name), ("outcome", outcome)], |n| {
+                    n == counted + 1.0
+                })
+                .await;
         }
         let reason = expectation.split(' ').next_back().unwrap_or_default();
         assert!(gateway.metrics().await.sum("hilum_rejections_total", &[("reason", reason)]) >= 2.0, "{reason}");
@@ -75,7 +84,7 @@ async fn a_service_without_a_healthy_peer_is_refused_at_once() {
     for request in ["GET /s/sick", "GET /b/sick", "POST /s/sick\n\nbody"] {
         let since = Instant::now();
         check(&gateway, &[(request, "503 no_healthy_peer\nretry-after: *")]).await;
-        assert!(since.elapsed() < Duration::from_millis(500), "{request} took {:?}", since.elapsed());
+        assert!(since.elapsed() < Duration::from_millis(900), "{request} took {:?}", since.elapsed());
     }
 }
 
@@ -87,7 +96,11 @@ async fn half_a_body_is_told_as_half_or_not_at_all() {
         let id = format!("s-{reason}");
         let since = Instant::now();
         let answer = gateway.send(&format!("GET /s/{service}/{path}\nX-Request-ID: {id}")).await;
-        assert_eq!((answer.status, answer.complete), (200, false), "{path}: no client may take it for the whole: {answer:?}");
+        assert_eq!(
+            (answer.status, answer.complete),
+            (200, false),
+            "{path}: no client may take it for the whole: {answer:?}"
+        );
         assert!(since.elapsed() < Duration::from_secs(3), "{path} took {:?}", since.elapsed());
         let line = gateway.logged_id(&id).await;
         assert_eq!((line["status"].as_u64(), line["reason"].as_str()), (Some(200), Some(reason)), "{line}");
@@ -99,11 +112,13 @@ async fn half_a_body_is_told_as_half_or_not_at_all() {
 #[tokio::test]
 async fn a_deadline_is_for_the_whole_request() {
     let (gateway, _service, _gone) = world().await;
-    for request in ["GET /s/slow/silent", "GET /b/slow/silent", "POST /s/slow/silent\n\nbody", "POST /b/slow/silent\n\nbody"] {
+    for request in
+        ["GET /s/slow/silent", "GET /b/slow/silent", "POST /s/slow/silent\n\nbody", "POST /b/slow/silent\n\nbody"]
+    {
         let since = Instant::now();
         check(&gateway, &[(request, "504 deadline")]).await;
         let took = since.elapsed();
-        assert!((Duration::from_millis(350)..Duration::from_millis(1500)).contains(&took), "{request} took {took:?}");
+        assert!((Duration::from_millis(350)..Duration::from_millis(2500)).contains(&took), "{request} took {took:?}");
     }
 }
 
@@ -111,9 +126,11 @@ async fn a_deadline_is_for_the_whole_request() {
 /// given up in the moment it is used again.
 async fn forgetful() -> Service {
     let before = std::sync::Mutex::new(std::collections::HashSet::new());
-    Service::start(move |seen| match before.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(seen.connection) {
-        true => puppet(seen),
-        false => Reply::early().close(),
+    Service::start(move |seen| {
+        match before.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(seen.connection) {
+            true => puppet(seen),
+            false => Reply::early().close(),
+        }
     })
     .await
 }
@@ -124,7 +141,7 @@ async fn a_kept_connection_that_is_dead_is_replaced_unless_that_could_do_a_thing
     let gone = Refusing::new();
     let gateway = Gateway::with(ROUTES).env("A", service.url()).env("GONE", gone.url()).start().await;
     for kind in ["s", "b"] {
-        let mut told = 0;
+        let before = service.seen().len();
         for (request, expectation) in [
             ("GET", "200"),
             // On the kept connection first, which closes, then on a fresh one.
@@ -135,15 +152,14 @@ async fn a_kept_connection_that_is_dead_is_replaced_unless_that_could_do_a_thing
         ] {
             let body = if request == "GET" { "" } else { "\n\nbody" };
             let answer = gateway.send(&format!("{request} /{kind}/a/echo{body}")).await;
-            expect(&format!("{kind} {request} after {told}"), &answer, expectation);
-            told += 1;
+            expect(&format!("{kind} {request}"), &answer, expectation);
         }
-        let posts = service.seen().iter().filter(|seen| seen.method == "POST").count();
-        assert_eq!(posts, 1, "{kind}: a POST is sent once");
-        service.has_seen(6).await;
-        if kind == "s" {
-            // The next round begins without a kept connection.
-            assert_eq!(service.seen().len(), 6);
-        }
+        let methods: Vec<_> = service.seen()[before..].iter().map(|seen| seen.method.clone()).collect();
+        assert_eq!(methods, ["GET", "GET", "GET", "PUT", "PUT", "POST"], "{kind}");
+        // What counts is the method that the service sees.
+        let before = service.seen().len();
+        check(&gateway, &[(&format!("GET /{kind}/post"), "200"), (&format!("GET /{kind}/post"), "502 peer_reset")])
+            .await;
+        assert_eq!(service.seen().len() - before, 2, "{kind}: a POST is sent once, whatever the client asked with");
     }
 }

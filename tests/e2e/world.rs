@@ -69,7 +69,12 @@ pub(crate) async fn sees(gateway: &Gateway, service: &Service, cases: &[(&str, &
         if format!("{} {}", seen.method, seen.target) != first {
             wrong.push(first.to_owned());
         }
-        assert!(wrong.is_empty(), "\n{request}\nexpected: {}\nseen:\n{}", wrong.join("\n"), String::from_utf8_lossy(&seen.head));
+        assert!(
+            wrong.is_empty(),
+            "\n{request}\nexpected: {}\nseen:\n{}",
+            wrong.join("\n"),
+            String::from_utf8_lossy(&seen.head)
+        );
     }
 }
 

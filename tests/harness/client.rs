@@ -128,18 +128,15 @@ impl Client {
         std::mem::take(&mut self.left)
     }
 
-    /// Reads until what came holds `text`, and gives all of it.
+    /// Reads up to the end of `text`, which must come, and gives all that came before it too. What follows is left.
     pub(crate) async fn until(&mut self, text: &str) -> String {
-        let mut all = Vec::new();
         loop {
-            let piece = self.piece().await;
-            let ended = piece.is_empty();
-            all.extend(piece);
-            let so_far = String::from_utf8_lossy(&all);
-            if so_far.contains(text) {
-                return so_far.into_owned();
+            if let Some(at) = find(&self.left, text.as_bytes()) {
+                let all: Vec<u8> = self.left.drain(..at + text.len()).collect();
+                return String::from_utf8_lossy(&all).into_owned();
             }
-            assert!(!ended, "the connection ended before {text:?} came: {so_far:?}");
+            let more = within(text, self.fill()).await;
+            assert!(more, "the connection ended before {text:?} came: {:?}", String::from_utf8_lossy(&self.left));
         }
     }
 

@@ -103,7 +103,7 @@ impl Builder {
         let stdout = Heard::to(child.stdout.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
         let stderr = Heard::to(child.stderr.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
         let ready = tokio::select! {
-            ready = stderr.find(|log| read_ready(log)) => ready,
+            ready = stderr.find(read_ready) => ready,
             status = child.wait() => return Err((status.expect("it was waited for"), stderr.text())),
         };
         let (listeners, admin) = ready;

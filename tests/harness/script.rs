@@ -61,6 +61,12 @@ impl Reply {
         self.then(Step::Reset)
     }
 
+    /// Without [`Step::Pipe`], so that more can follow an upgrade.
+    pub(crate) fn unpiped(mut self) -> Reply {
+        self.0.retain(|step| !matches!(step, Step::Pipe));
+        self
+    }
+
     /// A status, header lines and a body, with its length.
     pub(crate) fn answer(self, status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Reply {
         let mut head = format!("HTTP/1.1 {status} Some Text\r\nContent-Length: {}\r\n", body.as_ref().len());

@@ -245,6 +245,14 @@ impl Connection {
                 }
                 whole
             }
+            Step::Send(bytes)
+                if seen.method == "HEAD" && bytes.starts_with(b"HTTP/1.1 ") && !bytes.starts_with(b"HTTP/1.1 1") =>
+            {
+                // An answer to HEAD ends with its head, whatever it announces.
+                let end = find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+                self.stream.write_all(&bytes[..end]).await.ok()
+            }
+            Step::Send(_) if seen.method == "HEAD" => Some(()),
             Step::Send(bytes) => self.stream.write_all(&bytes).await.ok(),
             Step::Echo => {
                 let body = seen.echo();

@@ -1,0 +1,65 @@
+//! A conversation that leaves HTTP: the peer is asked to switch protocols, and bytes go both ways if it does.
+//!
+//! Pingora's proxy can do this by itself, but takes the end of the request for the end of the conversation when the peer's 101 is
+//! there first (its issue 946): about one in forty of a quick service's WebSockets ended before it began. Here nothing is sent
+//! beside the head before the answer, so there is no such race.
+
+use bytes::Bytes;
+use http::StatusCode;
+use pingora_core::protocols::http::v1::client::HttpSession;
+use pingora_http::{RequestHeader, ResponseHeader};
+use tokio::time::{Instant, timeout_at};
+
+use super::fault::Fault;
+use super::peer::Peer;
+use super::pool::Pool;
+
+/// What the peer answered, and the connection to it.
+pub struct Upgrade {
+    session: HttpSession,
+    pub head: Box<ResponseHeader>,
+}
+
+/// Asks a peer to switch. `head` says to what; `deadline` bounds connecting and the head of the answer.
+pub async fn upgrade(pool: &Pool, peer: &Peer, head: RequestHeader, deadline: Instant) -> Result<Upgrade, Fault> {
+    timeout_at(deadline, Box::pin(ask(pool, peer, head))).await.unwrap_or(Err(Fault::Timeout))
+}
+
+async fn ask(pool: &Pool, peer: &Peer, head: RequestHeader) -> Result<Upgrade, Fault> {
+    let fault = |e: Box<pingora_error::Error>| Fault::of(&e);
+    // Always a connection of its own: it never goes back to the others.
+    let stream = pool.connector().new_stream(peer.template()).await.map_err(fault)?;
+    let mut session = HttpSession::new_with_options(stream, peer.template());
+    session.write_request_header(Box::new(head)).await.map_err(fault)?;
+    loop {
+        session.read_response().await.map_err(fault)?;
+        let head = session.resp_header().ok_or(Fault::Garbage)?;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS || !head.status.is_informational() {
+            let head = Box::new(head.clone());
+            // From here on the peer may write what it likes, or nothing.
+            session.maybe_upgrade_body_writer();
+            return Ok(Upgrade { session, head });
+        }
+    }
+}
+
+impl Upgrade {
+    /// Whether the peer has switched.
+    pub fn is_done(&self) -> bool {
+        self.session.was_upgraded()
+    }
+
+    /// The next bytes; `None` at the end. May be dropped without losing any.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn read(&mut self) -> Result<Option<Bytes>, Fault> {
+        self.session.read_body_bytes().await.map_err(|e| Fault::of(&e))
+    }
+
+    /// # Errors
+    /// The connection broke.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.session.write_body(bytes).await.map(drop).map_err(|e| Fault::of(&e))
+    }
+}

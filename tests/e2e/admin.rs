@@ -1,0 +1,84 @@
+//! The admin listener: health, metrics, reload, and who may not.
+
+use crate::harness::*;
+
+const ROUTES: &str = r#"
+version: 1
+routes: [{ name: here, match: GET /here, auth: public, respond: { text: one } }]
+"#;
+
+/// Each request as it stands, sent to the admin listener.
+async fn ask(gateway: &Gateway, cases: &[(&str, &str)]) {
+    for (request, expectation) in cases {
+        let request = request.replace("OURS", &gateway.admin().to_string());
+        let answer = Client::connect(gateway.admin()).await.send(&request).await;
+        expect(&request, &answer, expectation);
+    }
+}
+
+#[tokio::test]
+async fn operators_and_prometheus_are_answered() {
+    let gateway = Gateway::start(ROUTES).await;
+    let ours = "\nHost: OURS";
+    ask(
+        &gateway,
+        &[
+            (&format!("GET /health/live{ours}"), "200\n~ live\ncache-control: no-store"),
+            (&format!("GET /health/ready{ours}"), "200\n~ ready"),
+            (&format!("HEAD /health/ready{ours}"), "200\ncontent-length: 6\n="),
+            (
+                &format!("GET /metrics{ours}"),
+                "200\ncontent-type: text/plain; version=0.0.4; charset=utf-8\n~ hilum_connections",
+            ),
+            (&format!("HEAD /metrics{ours}"), "200\n="),
+            ("GET /health/live\nHost: localhost", "200"),
+            ("GET /health/live\nHost: localhost:9901", "200"),
+            (&format!("GET /nowhere{ours}"), "404"),
+            (&format!("GET /{ours}"), "404"),
+            (&format!("GET /reload{ours}"), "405"),
+            (&format!("POST /metrics{ours}\nContent-Length: 0"), "405"),
+            (&format!("DELETE /health/live{ours}"), "405"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_web_page_gets_nothing_from_the_admin_listener() {
+    let gateway = Gateway::start(ROUTES).await;
+    for request in [
+        "POST /reload\nHost: OURS\nOrigin: https://evil.test\nContent-Length: 0",
+        "POST /reload\nHost: OURS\nOrigin: null\nContent-Length: 0",
+        "POST /reload\nHost: OURS\nOrigin: http://OURS\nContent-Length: 0",
+        "GET /metrics\nHost: evil.test",
+        "GET /metrics\nHost: evil.test:9901",
+        "GET /metrics\nHost: 127.0.0.1.evil.test",
+        "GET /metrics\nHost: localhost.evil.test",
+        "GET /health/live\nHost: hilum.test",
+    ] {
+        ask(&gateway, &[(request, "403\n!~ hilum_")]).await;
+    }
+    assert_eq!(gateway.metrics().await.sum("hilum_reloads_total", &[]), 0.0, "nothing was reloaded");
+    // Nor is it reached through the listener of clients.
+    check(
+        &gateway,
+        &[("GET /metrics", "404 no_route"), ("POST /reload", "404 no_route"), ("GET /health/live", "404 no_route")],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_reload_takes_a_good_file_and_tells_what_is_wrong_with_another() {
+    let gateway = Gateway::start(ROUTES).await;
+    check(&gateway, &[("GET /here", "200\n= one")]).await;
+    gateway.edit(&ROUTES.replace("one", "two"));
+    let loaded = gateway.reload().await;
+    expect("good", &loaded, "200\ncontent-type: application/json\n~ \"result\":\"loaded\"");
+    assert_eq!((loaded.json()["routes"].as_u64(), loaded.json()["hash"].is_string()), (Some(1), true), "{loaded:?}");
+    check(&gateway, &[("GET /here", "200\n= two")]).await;
+    gateway.edit(&ROUTES.replace("respond", "respondd"));
+    let refused = gateway.reload().await;
+    expect("bad", &refused, "422\n~ \"result\":\"refused\"\n~ respondd\n~ routes.yaml:3");
+    check(&gateway, &[("GET /here", "200\n= two")]).await;
+    gateway.counts("hilum_reloads_total", &[("result", "refused")], |n| n >= 1.0).await;
+}

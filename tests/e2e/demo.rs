@@ -1,0 +1,110 @@
+//! The walk of the README: the project's own `routes.yaml` before the real demo services.
+
+use hilum_demo::seed::ACCOUNTS;
+use hilum_demo::{Demo, Options, Ports};
+use serde_json::Value;
+
+use crate::harness::*;
+use crate::world::SECRET;
+
+const ROUTES: &str = include_str!("../../routes.yaml");
+
+async fn start() -> (Gateway, Demo) {
+    let demo =
+        hilum_demo::start(Options { secret: SECRET.to_owned(), ports: Ports::ANY }).await.expect("the services start");
+    let mut gateway = Gateway::with(ROUTES).env("JWT_SECRET_KEY", SECRET);
+    for service in demo.services() {
+        gateway = gateway.env(service.variable, &service.url);
+    }
+    (gateway.start().await, demo)
+}
+
+/// Signs the seeded account of this type in; gives its token.
+async fn sign_in(gateway: &Gateway, user_type: &str) -> String {
+    let account = ACCOUNTS.iter().find(|account| account.user_type == user_type).expect("there is one of each");
+    let body = serde_json::json!({ "email": account.email, "password": account.password });
+    let answer = gateway.send(&format!("POST /api/web/auth/login\nContent-Type: application/json\n\n{body}")).await;
+    expect(user_type, &answer, "200\n~ \"message\":\"Login exitoso\"\nset-cookie: *HttpOnly; Path=/; SameSite=Lax*");
+    let data = &answer.json()["data"];
+    assert_eq!((data["user_type"].as_str(), data["expires_in"].as_u64()), (Some(user_type), Some(900)));
+    let token = data["access_token"].as_str().expect("a token").to_owned();
+    assert_eq!(answer.cookie("predicthealth_jwt"), Some(&*token));
+    token
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_sign_in_see_what_is_theirs_and_sign_out() {
+    let (gateway, demo) = start().await;
+    check(
+        &gateway,
+        &[
+            ("GET /health", "200\n{\"status\":\"healthy\",\"service\":\"hilum\"}"),
+            ("GET /health/services", "200\n~ \"status\":\"healthy\""),
+            (
+                "GET /api/web/patient/dashboard",
+                "401 token_missing\n{\"error\":\"Sesión requerida\",\"message\":\"Debe iniciar sesión\"}",
+            ),
+            ("GET /nowhere", "404 no_route\n{\"status\":\"error\",\"message\":\"No existe\",\"code\":404}"),
+        ],
+    )
+    .await;
+    for (user_type, other) in [("patient", "doctor"), ("doctor", "patient")] {
+        let token = sign_in(&gateway, user_type).await;
+        let (cookie, bearer) = (format!("Cookie: predicthealth_jwt={token}"), format!("Authorization: Bearer {token}"));
+        let dashboard = format!("GET /api/web/{user_type}/dashboard");
+        let mut shown: Vec<Value> = Vec::new();
+        for by in [&cookie, &bearer] {
+            let answer = gateway.send(&format!("{dashboard}\n{by}")).await;
+            expect(
+                &dashboard,
+                &answer,
+                "200\ncontent-type: application/json\n~ \"status\":\"success\"\nx-request-id: *",
+            );
+            assert!(answer.json()["data"].is_object(), "{}", answer.text());
+            shown.push(answer.json()["data"].clone());
+        }
+        assert_eq!(shown[0], shown[1], "{user_type}");
+        check(
+            &gateway,
+            &[
+                (
+                    &format!("GET /api/web/{other}/dashboard\n{cookie}"),
+                    "403 claim_mismatch\n~ \"error\":\"Acceso denegado\"",
+                ),
+                (
+                    &format!("GET /api/web/auth/session/validate\n{cookie}"),
+                    &format!("200\n~ \"valid\":true\n~ \"user_type\":\"{user_type}\""),
+                ),
+                (
+                    &format!("POST /api/web/auth/logout\n{cookie}"),
+                    "200\n~ \"message\":\"Logout exitoso\"\nset-cookie: *predicthealth_jwt=;*",
+                ),
+                (&format!("{dashboard}\n{cookie}"), "401 session_unknown\n~ \"error\":\"Token inválido\""),
+                (&format!("{dashboard}\n{bearer}"), "401 session_unknown"),
+                (
+                    &format!("GET /api/web/auth/session/validate\n{cookie}"),
+                    "401 session_unknown\n~ Token expired or invalid",
+                ),
+            ],
+        )
+        .await;
+    }
+    let wrong = format!(
+        "POST /api/web/auth/login\nContent-Type: application/json\n\n{{\"email\":\"{}\",\"password\":\"wrong\"}}",
+        ACCOUNTS[0].email
+    );
+    check(&gateway, &[(&wrong, "401 login_refused\n{\"status\":\"error\",\"message\":\"Error de autenticación\",\"code\":401}\n!set-cookie")]).await;
+    let metrics = gateway.metrics().await;
+    for (name, labels, value) in [
+        ("hilum_sessions_total", &[("event", "opened")][..], 2.0),
+        ("hilum_sessions_total", &[("event", "ended")], 2.0),
+        ("hilum_rejections_total", &[("reason", "claim_mismatch")], 2.0),
+        ("hilum_rejections_total", &[("reason", "session_unknown")], 6.0),
+        ("hilum_rejections_total", &[("reason", "login_refused")], 1.0),
+        ("hilum_requests_total", &[("route", "patient-dashboard"), ("status", "200")], 2.0),
+        ("hilum_requests_total", &[("route", "patient-dashboard"), ("status", "403")], 1.0),
+    ] {
+        assert_eq!(metrics.sum(name, labels), value, "{name} {labels:?}\n{}", metrics.0);
+    }
+    demo.stop().await;
+}
