@@ -59,10 +59,9 @@ impl ShutdownSignalWatch for Signals {
                 _ = hup.recv() => drop(self.reload.now().await),
             }
         }
-        let in_flight = self.gateway.metrics().in_flight.get();
-        log::info!("draining: {in_flight} requests in flight, at most {:?}", self.drain);
         let until = Instant::now() + self.drain;
         self.gateway.drain();
+        log::info!("draining: {} requests in flight, at most {:?}", in_flight(&self.gateway), self.drain);
         tokio::select! {
             () = self.lame_duck() => {}
             _ = term.recv() => exit_at_once(&self.gateway).await,
