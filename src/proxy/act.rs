@@ -221,9 +221,7 @@ async fn buffered(
     };
     let answer = answer.map_err(Reason::from)?;
     let mut headers = answer.headers;
-    for name in
-        [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::ACCEPT_RANGES]
-    {
+    for name in [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::ACCEPT_RANGES] {
         headers.remove(name);
     }
     forward::clean(&ctx.table, &mut headers);

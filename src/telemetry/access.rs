@@ -66,13 +66,25 @@ impl Serialize for Time {
         let since = self.0.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
         let (year, month, day) = civil(days);
-        serializer.collect_str(&format_args!(
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60,
-            since.subsec_millis()
-        ))
+        // Written by hand: the formatting machinery costs more than the rest of the line.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let millis = u64::from(since.subsec_millis());
+        let parts = [
+            (0, 4, year),
+            (5, 2, month),
+            (8, 2, day),
+            (11, 2, seconds / 3600),
+            (14, 2, seconds / 60 % 60),
+            (17, 2, seconds % 60),
+            (20, 3, millis),
+        ];
+        for (at, width, mut value) in parts {
+            for place in text[at..at + width].iter_mut().rev() {
+                *place = b"0123456789"[usize::try_from(value % 10).unwrap_or_default()];
+                value /= 10;
+            }
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
