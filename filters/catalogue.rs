@@ -25,7 +25,8 @@ fn names_are_unique_and_in_snake_case_and_in_order() {
 fn every_example_makes_a_filter_that_takes_part_in_a_phase() {
     for filter in all() {
         let mut problems = Vec::new();
-        let link = (filter.build)(&example(filter), &Env { base_dir: PathBuf::from(".") }, &mut problems);
+        let link =
+            (filter.build)(&example(filter), &Env { base_dir: PathBuf::from("."), ..Env::default() }, &mut problems);
         assert_eq!(text_of(&problems), "", "{}", filter.name);
         let link = link.expect("no problems, so there is a filter");
         assert!(Phase::ALL.into_iter().any(|phase| link.takes_part(phase)), "{}", filter.name);

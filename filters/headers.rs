@@ -14,14 +14,14 @@ use crate::units::Edits;
 #[derive(Default)]
 pub(crate) struct Config {
     /// Edits of the head that the service gets.
-    request: Edits,
+    request: Edits<RequestHeader>,
     /// Edits of the head that the client gets.
-    response: Edits,
+    response: Edits<ResponseHeader>,
 }
 
 pub(crate) struct Headers {
-    request: Edits,
-    response: Edits,
+    request: Edits<RequestHeader>,
+    response: Edits<ResponseHeader>,
 }
 
 impl Filter for Headers {
@@ -31,7 +31,10 @@ impl Filter for Headers {
     type Config = Config;
     type State = ();
 
-    fn new(Config { request, response }: Config, _: &Env) -> anyhow::Result<Self> {
+    fn new(Config { request, response }: Config, env: &Env) -> anyhow::Result<Self> {
+        if let Some(name) = request.names().find(|name| env.own_headers.contains(name)) {
+            anyhow::bail!("`{name}` belongs to a token (its `from` or `identity` names it), so Hilum alone writes it");
+        }
         if request.is_empty() && response.is_empty() {
             anyhow::bail!("nothing to do: write `set`, `add` or `remove` under `request` or `response`");
         }
@@ -60,7 +63,10 @@ impl Headers {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::Headers;
+    use crate::api::{Env, register};
     use crate::testkit;
 
     fn check(options: &str, expected: &str) {
@@ -111,8 +117,27 @@ mod tests {
         );
         check_problems("{ request: { set: { X-A: 1, x-a: 2 } } }", "1:19 the header `x-a` is written twice");
         check_problems(
+            "{ request: { set: { Authorization: Basic } } }",
+            "1:21 `Authorization` belongs to Hilum: it is the caller's token, proved",
+        );
+        check_problems("{ response: { remov: [server] } }", "1:15 unknown key `remov` (did you mean `remove`?)");
+        check_problems(
             "{ response: { remov: [server] }, request: { set: { a: b } } }",
             "1:15 unknown key `remov` (did you mean `remove`?)",
         );
+    }
+    #[test]
+    fn headers_of_tokens_are_left_alone() {
+        let env = Env { own_headers: vec![HeaderName::from_static("x-user-id")], ..Env::default() };
+        let check = |options: &str, expected: &str| {
+            let mut problems = Vec::new();
+            (register::<Headers>().build)(&testkit::node(options, &[]), &env, &mut problems);
+            assert_eq!(testkit::text_of(&problems), expected, "{options}");
+        };
+        let refused =
+            "1:1 headers: `x-user-id` belongs to a token (its `from` or `identity` names it), so Hilum alone writes it";
+        check("{ request: { set: { X-User-ID: a } } }", refused);
+        check("{ request: { remove: [x-user-id] } }", refused);
+        check("{ response: { set: { X-User-ID: a } } }", "");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use http::HeaderName;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -41,4 +42,6 @@ pub trait Filter: Sized + Send + Sync + 'static {
 pub struct Env {
     /// The folder that paths in the file are relative to.
     pub base_dir: PathBuf,
+    /// Headers that only Hilum writes to a service: they tell who is calling, or a token comes in them.
+    pub own_headers: Vec<HeaderName>,
 }

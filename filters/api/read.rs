@@ -127,8 +127,10 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        match self.node.kind {
+        match &self.node.kind {
             Kind::Null => visitor.visit_unit(),
+            // `name: {}`: options were asked for, and there are none.
+            Kind::Map(entries) if entries.is_empty() => visitor.visit_unit(),
             _ => self.unexpected(&visitor),
         }
     }

@@ -24,7 +24,7 @@ pub struct Registration {
 }
 
 /// Makes a link from options. What is wrong with them is added to the problems; with an unknown key there may be both,
-/// a link and a problem.
+/// a link and a problem. One mistake is one problem: what a filter says of options that were not read in full is dropped.
 pub type Build = fn(&Node, &Env, &mut Vec<Problem>) -> Option<Arc<dyn Link>>;
 
 /// The entry of a filter, for a `static` list.
@@ -44,9 +44,13 @@ pub fn install<F: Filter>(filter: F) -> Arc<dyn Link> {
 }
 
 fn build<F: Filter>(options: &Node, env: &Env, problems: &mut Vec<Problem>) -> Option<Arc<dyn Link>> {
-    let config = options.read::<F::Config>(problems)?;
-    match F::new(config, env) {
+    let mut found = Vec::new();
+    let config = options.read::<F::Config>(&mut found);
+    let in_full = found.is_empty();
+    found.into_iter().for_each(|problem| problem.record(problems));
+    match F::new(config?, env) {
         Ok(filter) => Some(install(filter)),
+        Err(_) if !in_full => None,
         Err(error) => {
             let message = options.redact(format!("{}: {error:#}", F::NAME));
             Problem::new(options.at, message).record(problems);

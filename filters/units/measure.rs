@@ -1,4 +1,4 @@
-//! Durations, sizes and ratios.
+//! Durations, sizes and ratios, and those that may not be zero.
 
 use std::ops::Deref;
 use std::str::FromStr;
@@ -14,6 +14,10 @@ pub struct Span(Duration);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(u64);
 
+/// A measure that is more than nothing: for what would always fail with nothing, such as the time for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Positive<T>(T);
+
 /// A part of a whole, `0%` to `100%`: 0.0 to 1.0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Ratio(f64);
@@ -24,6 +28,8 @@ const RATIO: &str = r#"a ratio such as "20%""#;
 
 written_as_text!(Span, "duration", SPAN, { "pattern": "^[0-9]+(ms|s|m|h)$" });
 written_as_text!(Size, "size", SIZE, { "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" });
+written_as_text!(Positive<Span>, "positive_duration", SPAN, { "pattern": "^0*[1-9][0-9]*(ms|s|m|h)$" });
+written_as_text!(Positive<Size>, "positive_size", SIZE, { "pattern": "^0*[1-9][0-9]*(B|KiB|MiB|GiB)$" });
 written_as_text!(Ratio, "ratio", RATIO, { "pattern": r"^[0-9]+(\.[0-9]+)?%$" });
 
 impl Span {
@@ -47,6 +53,14 @@ impl Size {
     /// The size in bytes.
     pub const fn get(self) -> u64 {
         self.0
+    }
+}
+
+impl<T> Deref for Positive<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
 
@@ -80,6 +94,18 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         let bytes = in_units(text, &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]);
         bytes.map(Size).ok_or_else(|| refused(SIZE, text))
+    }
+}
+
+impl<T: FromStr<Err = String> + Default + PartialEq> FromStr for Positive<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let measure: T = text.parse()?;
+        if measure == T::default() {
+            return Err(format!("with {text} nothing would ever succeed here: expected more than that"));
+        }
+        Ok(Positive(measure))
     }
 }
 
@@ -147,6 +173,21 @@ mod tests {
             parsed::<Size>("16KB").unwrap_err(),
             r#"expected a size such as "512B", "16KiB" or "1MiB", got "16KB""#
         );
+    }
+
+    #[test]
+    fn what_must_be_more_than_nothing_is() {
+        let check = |text: &str, expected: &str| {
+            let got = parsed::<Positive<Span>>(text).map(|it| format!("{:?}", it.get())).unwrap_or_else(|e| e);
+            assert_eq!(got, expected, "{text}");
+        };
+        check("1ms", "1ms");
+        check("010s", "10s");
+        check("0s", "with 0s nothing would ever succeed here: expected more than that");
+        check("00ms", "with 00ms nothing would ever succeed here: expected more than that");
+        check("5", r#"expected a duration such as "250ms", "5s" or "10m", got "5""#);
+        assert_eq!(parsed::<Positive<Size>>("1KiB").map(|it| it.get()), Ok(1024));
+        assert!(parsed::<Positive<Size>>("0MiB").is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
 pub use headers::{Edits, Head, Name, Value};
-pub use measure::{Ratio, Size, Span};
+pub use measure::{Positive, Ratio, Size, Span};
 pub use origin::Origin;
 
 /// Reads a type that is one line of text, for `Deserialize` implementations; `expected` completes "expected …" when

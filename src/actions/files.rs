@@ -1,6 +1,6 @@
 //! `files`: a folder, served. Nothing outside of it, no dot files, no listing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::ambient_authority;
@@ -28,6 +28,14 @@ impl Files {
             let text = format!("there is no folder `{}`", written.root.value.display());
             build.problems.push(Problem::new(written.root.at, text).help("it is relative to this file"));
         }
+        // Whoever serves this file tells everybody about the services behind, and every rule there is.
+        let real = |path: &Path| path.join(".").canonicalize().ok();
+        if let (Some(root), Some(here)) = (real(&root), real(build.base_dir))
+            && here.starts_with(root)
+        {
+            let text = format!("`{}` has this file in it, and would serve it", written.root.value.display());
+            build.problems.push(Problem::new(written.root.at, text).help("serve a folder of its own"));
+        }
         if !build.path.has_rest() {
             let problem = Problem::new(at, format!("`files` serves what is below `{}`", build.path))
                 .help("let the path of the route end in `/**`");
@@ -40,7 +48,7 @@ impl Files {
         }
         // A shared cache must not hand one caller's file to another.
         let whose = if build.has_claims { "private" } else { "public" };
-        let cache_control = match written.cache {
+        let cache_control = match written.cache.and_then(|cache| cache.0) {
             None => HeaderValue::from_static("no-cache"),
             Some(span) => HeaderValue::from_str(&format!("{whose}, max-age={}", span.get().as_secs())).expect("digits"),
         };
@@ -184,8 +192,8 @@ struct Conditions<'a> {
 impl Conditions<'_> {
     /// In the order of RFC 9110, 13.2.2.
     fn verdict(&self) -> Verdict {
-        if let Some(tags) = self.text(&header::IF_MATCH) {
-            if !self.lists(tags, false) {
+        if self.headers.contains_key(header::IF_MATCH) {
+            if !self.lists(&header::IF_MATCH, false) {
                 return Verdict::Failed;
             }
         } else if let Some(since) = self.date(&header::IF_UNMODIFIED_SINCE)
@@ -193,8 +201,8 @@ impl Conditions<'_> {
         {
             return Verdict::Failed;
         }
-        if let Some(tags) = self.text(&header::IF_NONE_MATCH) {
-            if self.lists(tags, true) {
+        if self.headers.contains_key(header::IF_NONE_MATCH) {
+            if self.lists(&header::IF_NONE_MATCH, true) {
                 return Verdict::Unchanged;
             }
         } else if let Some(since) = self.date(&header::IF_MODIFIED_SINCE)
@@ -214,8 +222,11 @@ impl Conditions<'_> {
         }
     }
 
-    fn lists(&self, tags: &str, weak: bool) -> bool {
-        tags.split(',')
+    /// Whether this version is in the list, which may stand in several lines (RFC 9110, 5.3).
+    fn lists(&self, name: &header::HeaderName, weak: bool) -> bool {
+        let lines = self.headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+        lines
+            .flat_map(|line| line.split(','))
             .map(str::trim)
             .any(|tag| tag == "*" || tag == self.etag || (weak && tag.strip_prefix("W/") == Some(self.etag)))
     }
@@ -294,7 +305,7 @@ mod tests {
                 index: Some("index.html".into()),
                 cache_control: HeaderValue::from_static("no-cache"),
             };
-            let headers =
+            let headers: HeaderMap =
                 headers.iter().map(|(n, v)| (header::HeaderName::from_static(n), v.parse().unwrap())).collect();
             match files.answer(rest, &Method::GET, &headers) {
                 Err(refusal) => (refusal.status.as_u16(), HeaderMap::new(), refusal.reason.to_owned()),
@@ -351,6 +362,9 @@ mod tests {
             (&[("if-none-match", &weak)], 304, ""),
             (&[("if-none-match", &list)], 304, ""),
             (&[("if-none-match", "*")], 304, ""),
+            (&[("if-none-match", "\"x\""), ("if-none-match", &etag)], 304, ""),
+            (&[("if-match", "\"x\""), ("if-match", &etag)], 200, "0123456789"),
+            (&[("if-match", "\"x\""), ("if-match", "\"y\"")], 412, ""),
             (&[("if-none-match", "\"x\"")], 200, "0123456789"),
             (&[("if-modified-since", &modified)], 304, ""),
             (&[("if-modified-since", old)], 200, "0123456789"),

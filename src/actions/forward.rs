@@ -51,9 +51,6 @@ impl Forward {
                     Problem::new(path.at, "a path has no query").help("write it under `query: { name: value }`");
                 build.problems.push(problem);
             }
-            if !path.value.starts_with('/') {
-                build.problems.push(Problem::new(path.at, format!("a path begins with `/`, found `{}`", path.value)));
-            }
             line(path, Use::Path, build)
         });
         let query: Vec<_> = written.query.0.iter().map(|(name, text)| (name, line(text, Use::Query, build))).collect();
@@ -67,7 +64,7 @@ impl Forward {
         for (name, text) in &written.headers.0 {
             match name.value.parse::<HeaderName>() {
                 Ok(header) if may_be_set(&header) && !build.own_headers.contains(&header) => {
-                    headers.push((header, line(text, Use::Header, build)?))
+                    headers.push((header, line(text, Use::Header, build)))
                 }
                 Ok(_) => {
                     build.problems.push(Problem::new(name.at, format!("`{}` is written by Hilum alone", name.value)))
@@ -92,6 +89,7 @@ impl Forward {
                 Some(Target { path: path?, query })
             }
         };
+        let headers = headers.into_iter().map(|(name, line)| Some((name, line?))).collect::<Option<_>>()?;
         let passes_cookies = written.cookies == Some(route::Cookies::Pass);
         Some(Forward { pool: pool?, hash: None, target, method, headers, passes_cookies })
     }

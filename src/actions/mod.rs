@@ -91,6 +91,13 @@ pub struct Build<'b> {
     pub base_dir: &'b Path,
 }
 
+impl Build<'_> {
+    /// The same, for a while.
+    fn again(&mut self) -> Build<'_> {
+        Build { problems: self.problems, ..*self }
+    }
+}
+
 /// Whether a header says where a message goes or how it is cut: Hilum and Pingora alone write these.
 fn is_framing(name: &http::HeaderName) -> bool {
     [
@@ -103,6 +110,7 @@ fn is_framing(name: &http::HeaderName) -> bool {
         header::TRAILER,
     ]
     .contains(name)
+        || ["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
 /// Things that the file names, and which of them were used.

@@ -18,17 +18,18 @@ pub struct Redirect {
 impl Redirect {
     pub(super) fn compile(written: &route::Redirect, build: &mut Build<'_>) -> Option<Redirect> {
         let status = match written.status.as_ref().map(|s| (s.at, s.value.0)) {
-            None => StatusCode::FOUND,
-            Some((_, status)) if [301, 302, 303, 307, 308].contains(&status.as_u16()) => status,
+            None => Some(StatusCode::FOUND),
+            Some((_, status)) if [301, 302, 303, 307, 308].contains(&status.as_u16()) => Some(status),
             Some((at, status)) => {
                 build.problems.push(Problem::new(
                     at,
                     format!("{} is no redirect: write 301, 302, 303, 307 or 308", status.as_u16()),
                 ));
-                return None;
+                None
             }
         };
-        Some(Redirect { to: own_path(&written.to, build)?, status })
+        let to = own_path(&written.to, build);
+        Some(Redirect { to: to?, status: status? })
     }
 
     /// The value of `Location`.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use hilum_filters::api::{Entries, Problem, Try};
+use hilum_filters::api::{Entries, Placed, Problem, Try};
 use http::{HeaderValue, StatusCode, header};
 
 use super::{Answer, Content};
-use crate::config::route::ReplyShape;
+use crate::config::route::{ReplyShape, Status};
 use crate::refusal::Reason;
 use crate::template::{Body, Json, Names, Scope};
 
@@ -24,16 +24,28 @@ struct Shape {
 }
 
 impl Reply {
-    pub fn compile(written: &Entries<Try<ReplyShape>>, problems: &mut Vec<Problem>) -> Reply {
+    /// Compiles, given the names that mean something on this route.
+    pub fn compile(written: &Placed<Entries<Try<ReplyShape>>>, names: Names, problems: &mut Vec<Problem>) -> Reply {
         let mut reply = Reply::default();
-        for (key, shape) in &written.0 {
+        if written.value.0.is_empty() {
+            let problem = Problem::new(written.at, "`reply` shapes nothing");
+            problems.push(problem.help("write what an answer looks like, or `reply: null` against an inherited one"));
+        }
+        for (key, shape) in &written.value.0 {
             let Some(shape) = &shape.0 else { continue };
-            let json = Json::compile(&shape.json, Names::REPLY, problems);
+            let json = Json::compile(&shape.json, names, problems);
             let status = shape.status.as_ref().map(|s| s.value.0);
             let shape = json.map(|json| Shape { status, json });
             match (key.value.as_str(), key.value.parse::<u16>()) {
                 ("else", _) => reply.otherwise = shape,
-                (_, Ok(status)) if (200..600).contains(&status) => reply.by_status.extend(shape.map(|s| (status, s))),
+                (_, Ok(number)) if (200..600).contains(&number) => {
+                    let has_no_body = StatusCode::from_u16(number).is_ok_and(|status| Status(status).is_bodiless());
+                    if has_no_body && status.is_none() {
+                        let text = format!("an answer with status {number} has no body, and here there is one");
+                        problems.push(Problem::new(key.at, text).help("give it another `status` as well"));
+                    }
+                    reply.by_status.extend(shape.map(|shape| (number, shape)));
+                }
                 _ => {
                     let text = format!("expected a status from 200 to 599 or `else`, found `{}`", key.value);
                     problems.push(Problem::new(key.at, text));
@@ -50,7 +62,9 @@ impl Reply {
     pub fn shape(&self, mut answer: Answer, scope: Scope) -> Result<Answer, Reason> {
         let status = answer.status.as_u16();
         let by_status = self.by_status.iter().find(|(s, _)| *s == status).map(|(_, shape)| shape);
-        let Some(shape) = by_status.or(self.otherwise.as_ref()) else { return Ok(answer) };
+        // What has no body gets none by a shape that was meant for something else.
+        let otherwise = self.otherwise.as_ref().filter(|s| s.status.is_some() || !Status(answer.status).is_bodiless());
+        let Some(shape) = by_status.or(otherwise) else { return Ok(answer) };
         let body = Body::new(answer.body());
         // A failure may come as a page of some proxy in between: its body is `none`. A success must be what it says.
         if answer.status.is_success() && shape.json.reads_body() && !body.is_json() {
@@ -76,8 +90,8 @@ mod tests {
 
     fn check(yaml: &str, status: u16, body: &'static str, expected: Result<(u16, &str), Reason>) {
         let mut problems = Vec::new();
-        let written: Entries<Try<ReplyShape>> = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
-        let reply = Reply::compile(&written, &mut problems);
+        let written = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
+        let reply = Reply::compile(&written, Names::REPLY, &mut problems);
         assert!(problems.is_empty(), "{problems:?}");
         let got = reply.shape(Answer::json(StatusCode::from_u16(status).unwrap(), body), Scope::default());
         let got = got.map(|a| (a.status.as_u16(), String::from_utf8(a.body().to_vec()).unwrap()));
@@ -105,5 +119,30 @@ mod tests {
         check(YAML, 200, "<html>", Err(Reason::PeerGarbage));
         check(YAML, 200, r#"{"a":"#, Err(Reason::PeerGarbage));
         check(YAML, 500, "{}", Err(Reason::PartFailed));
+    }
+    #[test]
+    fn what_has_no_body_is_given_none_by_else() {
+        check("else: { json: 1 }", 204, "", Ok((204, "")));
+        check("else: { json: 1 }", 304, "", Ok((304, "")));
+        check("else: { json: 1 }", 201, "", Ok((201, "1")));
+        check("else: { status: 200, json: 1 }", 204, "", Ok((200, "1")));
+    }
+
+    #[test]
+    fn what_shapes_nothing_or_can_not_be_sent_is_a_problem() {
+        let cases = [
+            ("{}", "`reply` shapes nothing"),
+            ("204: { json: 1 }", "an answer with status 204 has no body, and here there is one"),
+            ("204: { status: 200, json: 1 }", ""),
+            ("200: { status: 205, json: 1 }", "an answer with status 205 has no body, and here there is one"),
+            ("100: { json: 1 }", "expected a status from 200 to 599 or `else`, found `100`"),
+        ];
+        for (yaml, expected) in cases {
+            let mut problems = Vec::new();
+            let written = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
+            Reply::compile(&written, Names::REPLY, &mut problems);
+            let told: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+            assert_eq!(told.join("; "), expected, "{yaml}");
+        }
     }
 }

@@ -32,11 +32,12 @@ impl Respond {
                 build.problems.push(Problem::new(text.at, "`text` beside `json`: an answer has one body"));
                 return None;
             }
-            (Some(json), None) => Some(Body::Json(Json::compile(json, Names::REQUEST, build.problems)?)),
+            (Some(json), None) => Some(Body::Json(Json::compile(json, names(build.has_claims), build.problems)?)),
             (None, Some(text)) => Some(Body::Text(text.value.clone().into())),
             (None, None) => None,
         };
-        if body.is_some() && (status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED) {
+        if body.is_some() && route::Status(status).is_bodiless() {
+            let at = written.status.as_ref().map_or(at, |status| status.at);
             build.problems.push(Problem::new(at, format!("an answer with status {} has no body", status.as_u16())));
         }
         let mut headers = HeaderMap::new();
@@ -51,7 +52,7 @@ impl Respond {
         }
         for (name, value) in &written.headers.0 {
             match (name.value.parse::<HeaderName>(), HeaderValue::from_str(&value.value)) {
-                (Ok(framing), _) if super::is_framing(&framing) => {
+                (Ok(ours), _) if is_ours(&ours) => {
                     build.problems.push(Problem::new(name.at, format!("`{}` is written by Hilum alone", name.value)));
                 }
                 (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
@@ -80,4 +81,14 @@ impl Respond {
         };
         Ok(Answer { status: self.status, headers: self.headers.clone(), content })
     }
+}
+
+/// What an expression may read here.
+fn names(has_claims: bool) -> Names {
+    let names = Names::REQUEST.without_body("`respond` does not read it");
+    if has_claims { names } else { names.without_claims("the route is public") }
+}
+
+fn is_ours(name: &HeaderName) -> bool {
+    super::is_framing(name) || ["x-hilum-reason", "x-request-id"].contains(&name.as_str())
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hilum_filters::api::Problem;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora_http::RequestHeader;
 use tokio::time::Instant;
@@ -110,16 +109,10 @@ impl Login {
     fn compile(written: &route::Login, build: &mut Build<'_>) -> Option<Login> {
         let token = build.tokens.find(&written.token, "token", build.problems);
         let pool = build.pools.find(&written.service, "service", build.problems);
-        if !written.path.value.starts_with('/') {
-            build
-                .problems
-                .push(Problem::new(written.path.at, format!("a path begins with `/`, found `{}`", written.path.value)));
-        }
-        let path = line(&written.path, Use::Path, build);
-        let send = match &written.send {
-            None => None,
-            Some(send) => Some(Json::compile(&send.json, Names::REQUEST, build.problems)?),
-        };
+        // Whatever token came along: it is not looked at.
+        let path = line(&written.path, Use::Path, &mut Build { has_claims: false, ..build.again() });
+        let names = Names::REQUEST.without_claims("whoever signs in is nobody yet");
+        let send = written.send.as_ref().map(|send| Json::compile(&send.json, names, build.problems));
         let claims = ClaimRules::compile(&written.claims, build.problems);
         let named = |path: &Option<ClaimPath>, default: &str| {
             path.clone().unwrap_or_else(|| default.parse().expect("a good path"))
@@ -128,7 +121,7 @@ impl Login {
             token: token?,
             pool: pool?,
             path: path?,
-            send,
+            send: send.map_or(Some(None), |send| send.map(Some))?,
             access: named(&written.access, "access_token"),
             expires: named(&written.expires, "expires_in"),
             claims,

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use hilum_filters::api::{LineOrMap, Registration};
+use hilum_filters::api::Registration;
 
 use super::Paths;
 use super::load::{Loaded, load, tell};
-use crate::config::conf::{AccessLine, Log};
+use crate::config::conf::{Access, Log};
 use crate::proxy::Gateway;
 use crate::server::{self, Settings};
 use crate::telemetry::{AccessLog, Destination, start_log};
@@ -19,7 +19,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         Err(reports) => return tell(&reports, false),
     };
     let log = conf.log();
-    start_log(log.level.as_ref().map_or(log::LevelFilter::Info, |level| level.value.0));
+    start_log(log.level());
     let metrics = loader.metrics.clone();
     server::count_panics(&metrics);
     for token in table.tokens.iter().filter(|token| token.has_weak_secret()) {
@@ -48,12 +48,9 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
 }
 
 fn destination(log: &Log, base: &Path) -> Destination {
-    match &log.access {
-        None => Destination::Stdout,
-        Some(LineOrMap::Line(line)) => match line.value {
-            AccessLine::Stdout => Destination::Stdout,
-            AccessLine::Off => Destination::Off,
-        },
-        Some(LineOrMap::Map(map)) => Destination::File(base.join(&map.file)),
+    match log.access() {
+        Access::Stdout => Destination::Stdout,
+        Access::Off => Destination::Off,
+        Access::File(file) => Destination::File(base.join(file)),
     }
 }

@@ -1,12 +1,12 @@
 //! `conf/hilum.yaml`: what needs a restart.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use hilum_filters::api::{LineOrMap, Node, Placed, Problem, Try};
-use hilum_filters::units::Span;
+use hilum_filters::units::{Positive, Span};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -61,6 +61,17 @@ pub struct Admin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address(pub SocketAddr);
 
+impl Address {
+    /// Whether the system lets only one of the two be listened on: the same, or one of them is every address of the machine.
+    fn meets(self, other: Address) -> bool {
+        // `[::]` takes IPv4 connections as well.
+        let takes = |all: IpAddr, one: IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+        let (a, b) = (self.0.ip(), other.0.ip());
+        // Port 0 is another port each time it is asked for.
+        self.0.port() != 0 && self.0.port() == other.0.port() && (a == b || takes(a, b) || takes(b, a))
+    }
+}
+
 impl FromStr for Address {
     type Err = String;
 
@@ -77,7 +88,7 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
+        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         net.map(Network).ok_or_else(|| format!("expected a network such as `10.0.0.0/8`, found `{text}`"))
     }
 }
@@ -135,19 +146,19 @@ impl Threads {
 pub struct Connections {
     /// From the first byte of a request head to its last. Default 10s.
     #[serde(default)]
-    pub header: Option<Span>,
+    pub header: Option<Try<Positive<Span>>>,
     /// Without a request, before the first one and between two. Default 60s.
     #[serde(default)]
-    pub idle: Option<Span>,
+    pub idle: Option<Try<Positive<Span>>>,
 }
 
 impl Connections {
     pub fn header(&self) -> Duration {
-        self.header.map_or(Duration::from_secs(10), Span::get)
+        self.header.and_then(|span| span.0).map_or(Duration::from_secs(10), |span| span.get())
     }
 
     pub fn idle(&self) -> Duration {
-        self.idle.map_or(Duration::from_secs(60), Span::get)
+        self.idle.and_then(|span| span.0).map_or(Duration::from_secs(60), |span| span.get())
     }
 }
 
@@ -157,10 +168,36 @@ impl Connections {
 pub struct Log {
     /// `error`, `warn`, `info`, `debug` or `trace`, in any case. Default `info`.
     #[serde(default)]
-    pub level: Option<Placed<Level>>,
+    pub level: Option<Try<Level>>,
     /// Where the access log goes: `stdout`, `off` or `{ file: PATH }`. Default stdout.
     #[serde(default)]
-    pub access: Option<LineOrMap<AccessLine, AccessFile>>,
+    pub access: Option<Try<LineOrMap<AccessLine, AccessFile>>>,
+}
+
+impl Log {
+    pub fn level(&self) -> log::LevelFilter {
+        self.level.and_then(|level| level.0).map_or(log::LevelFilter::Info, |level| level.0)
+    }
+
+    /// Where the access log goes; the file is relative to this one.
+    pub fn access(&self) -> Access<'_> {
+        match self.access.as_ref().and_then(|access| access.0.as_ref()) {
+            None => Access::Stdout,
+            Some(LineOrMap::Line(line)) => match line.value {
+                AccessLine::Stdout => Access::Stdout,
+                AccessLine::Off => Access::Off,
+            },
+            Some(LineOrMap::Map(map)) => Access::File(&map.file.0),
+        }
+    }
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access<'c> {
+    Stdout,
+    Off,
+    File(&'c Path),
 }
 
 /// A log level.
@@ -208,7 +245,22 @@ impl FromStr for AccessLine {
 #[serde(deny_unknown_fields)]
 pub struct AccessFile {
     /// Relative to this file.
-    pub file: PathBuf,
+    pub file: FileName,
+}
+
+/// The path of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileName(pub PathBuf);
+
+impl FromStr for FileName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.is_empty() || text.ends_with('/') {
+            true => Err(format!("expected the path of a file, found `{text}`")),
+            false => Ok(FileName(text.into())),
+        }
+    }
 }
 
 /// Each of these is written as one plain text, so the reader and the schema need no more than `FromStr`.
@@ -227,7 +279,7 @@ macro_rules! written_as_text {
 }
 pub(crate) use written_as_text;
 
-written_as_text!(Address, Network, Sessions, Threads, Level);
+written_as_text!(Address, Network, Sessions, Threads, Level, FileName);
 
 /// Reads the file and checks what its values mean together.
 pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
@@ -235,25 +287,31 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
     if conf.listeners.value.is_empty() {
         problems.push(Problem::new(conf.listeners.at, "there is no listener, so no client could connect"));
     }
-    let mut seen: Vec<Address> = Vec::new();
-    for listener in conf.listeners.value.iter().filter_map(|l| l.0.as_ref()) {
-        // Port 0 is another port each time it is asked for.
-        if listener.address.value.0.port() != 0 && seen.contains(&listener.address.value) {
-            problems
-                .push(Problem::new(listener.address.at, format!("{} is listened on twice", listener.address.value.0)));
+    let listeners = conf.listeners.value.iter().filter_map(|l| l.0.as_ref()).map(|l| &l.address);
+    let mut seen: Vec<&Placed<Address>> = Vec::new();
+    for listener in listeners {
+        if let Some(other) = seen.iter().find(|other| other.value.meets(listener.value)) {
+            let text = match other.value == listener.value {
+                true => format!("{} is listened on twice", listener.value.0),
+                false => format!("{} and {} can't both be listened on", other.value.0, listener.value.0),
+            };
+            problems.push(Problem::new(listener.at, text));
         }
-        seen.push(listener.address.value);
+        seen.push(listener);
     }
-    if let Some(admin) = &conf.admin.0 {
-        let address = admin.address.value.0;
-        if !address.ip().is_loopback() {
-            let problem = Problem::new(admin.address.at, "the admin listener is served on loopback addresses only")
-                .help("write \"127.0.0.1:9901\", and let a proxy on this machine ask for a password");
-            problems.push(problem);
-        }
-        if address.port() != 0 && seen.contains(&admin.address.value) {
-            problems.push(Problem::new(admin.address.at, format!("{address} is listened on for clients already")));
-        }
+    let admin = conf.admin.0.as_ref().map(|admin| &admin.address);
+    if let Some(admin) = admin.filter(|admin| !admin.value.0.ip().is_loopback()) {
+        let problem = Problem::new(admin.at, "the admin listener is served on loopback addresses only")
+            .help("write \"127.0.0.1:9901\", and let a proxy on this machine ask for a password");
+        problems.push(problem);
+    }
+    if let Some(taken) = seen.iter().find(|listener| listener.value.meets(Address(conf.admin()))) {
+        let (at, what) = match admin {
+            Some(admin) => (admin.at, "the admin listener"),
+            None => (taken.at, "the admin listener, which is there by default,"),
+        };
+        let text = format!("{} is for clients already, and {what} is on {}", taken.value.0, conf.admin());
+        problems.push(Problem::new(at, text).help("give one of them another port"));
     }
     Some(conf)
 }
@@ -292,5 +350,61 @@ impl Conf {
 
     pub fn drain(&self) -> Duration {
         self.drain.as_ref().and_then(|d| d.0).map_or(Duration::from_secs(30), Span::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    /// The problems of a file, a line each.
+    fn problems(text: &str) -> String {
+        let mut problems = Vec::new();
+        read(&yaml::parse(text).expect("YAML"), &mut problems);
+        problems.iter().map(|p| format!("{}:{} {}\n", p.at.line, p.at.col, p.message)).collect()
+    }
+
+    #[test]
+    fn two_listeners_that_the_system_would_not_let_be_are_a_problem() {
+        let cases = [
+            (&["127.0.0.1:5000", "127.0.0.1:5001"][..], None, ""),
+            (&["127.0.0.1:0", "127.0.0.1:0"], None, ""),
+            (&["127.0.0.1:5000", "127.0.0.2:5000"], None, ""),
+            (&["0.0.0.0:5000", "[::1]:5000"], None, ""),
+            (&["127.0.0.1:5000", "127.0.0.1:5000"], None, "4:14 127.0.0.1:5000 is listened on twice"),
+            (&["0.0.0.0:5000", "127.0.0.1:5000"], None, "4:14 0.0.0.0:5000 and 127.0.0.1:5000 can't both"),
+            (&["127.0.0.1:5000", "[::]:5000"], None, "4:14 127.0.0.1:5000 and [::]:5000 can't both"),
+            (&["0.0.0.0:9901"], None, "3:14 0.0.0.0:9901 is for clients already, and the admin listener, which is"),
+            (&["0.0.0.0:5000"], Some("127.0.0.1:5000"), "4:19 0.0.0.0:5000 is for clients already"),
+            (&["0.0.0.0:9901"], Some("127.0.0.1:9902"), ""),
+            (&["127.0.0.1:5000"], Some("0.0.0.0:9901"), "4:19 the admin listener is served on loopback"),
+        ];
+        for (listeners, admin, expected) in cases {
+            let mut text = "version: 1\nlisteners:\n".to_owned();
+            listeners.iter().for_each(|address| text += &format!("  - address: \"{address}\"\n"));
+            admin.into_iter().for_each(|address| text += &format!("admin: {{ address: \"{address}\" }}\n"));
+            let got = problems(&text);
+            let lines = usize::from(!expected.is_empty());
+            assert!(got.starts_with(expected) && got.lines().count() == lines, "{text}{got}");
+        }
+    }
+
+    #[test]
+    fn every_value_that_can_not_be_is_told() {
+        let cases = [
+            ("connections: { header: 0s, idle: 0ms }", &["3:24 with 0s nothing", "3:34 with 0ms nothing"][..]),
+            ("connections: { header: 1, idle: soon }", &["3:24 expected a duration", "3:33 expected a duration"]),
+            ("log: { level: loud, access: stdin }", &["3:15 expected one of", "3:29 expected `stdout`"]),
+            ("log: { access: { file: \"\" } }", &["3:24 expected the path of a file"]),
+            ("log: { access: { file: logs/ } }", &["3:24 expected the path of a file, found `logs/`"]),
+            ("drain: 0s", &[]),
+        ];
+        for (more, expected) in cases {
+            let got = problems(&format!("version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\n{more}\n"));
+            let told: Vec<_> = got.lines().collect();
+            let fit = told.iter().zip(expected).all(|(told, expected)| told.starts_with(expected));
+            assert!(fit && told.len() == expected.len(), "{more}: {told:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use hilum_filters::api::{At, Entries, Kind, LineOrMap, Node, Placed, Problem, Try};
-use hilum_filters::units::{Size, Span};
+use hilum_filters::units::{Positive, Size, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -27,6 +27,8 @@ pub struct Route {
     pub rule: Option<Placed<Rule>>,
     pub action: Option<Placed<Action>>,
     pub shared: Shared,
+    /// Where the limits stand that the route says itself, as against those that it inherits.
+    pub own_limits: Vec<At>,
 }
 
 /// What groups and `defaults` hand down.
@@ -88,7 +90,7 @@ pub struct Denied {
     pub redirect: Placed<String>,
     /// Clears the token's cookie when one was sent and refused.
     #[serde(default)]
-    pub clear_cookie: bool,
+    pub clear_cookie: Placed<bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -96,19 +98,19 @@ pub struct Denied {
 pub struct Limits {
     /// The largest request body. Default 1MiB.
     #[serde(default)]
-    pub body: Option<Size>,
+    pub body: Option<Try<Size>>,
     /// The largest answer of a service that is read whole. Default 8MiB.
     #[serde(default)]
-    pub reply: Option<Size>,
+    pub reply: Option<Try<Placed<Positive<Size>>>>,
     /// The whole request, or `none` for streams that stay open. Default 30s.
     #[serde(default)]
-    pub time: Option<Time>,
+    pub time: Option<Try<Placed<Time>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {
     None,
-    Within(Span),
+    Within(Positive<Span>),
 }
 
 impl std::str::FromStr for Time {
@@ -123,7 +125,7 @@ impl std::str::FromStr for Time {
 #[serde(deny_unknown_fields)]
 pub struct ErrorShape {
     #[serde(default)]
-    pub status: Option<Placed<Status>>,
+    pub status: Option<Placed<BodyStatus>>,
     #[serde(default)]
     pub json: Option<Node>,
     #[serde(default)]
@@ -134,7 +136,7 @@ pub struct ErrorShape {
 #[serde(deny_unknown_fields)]
 pub struct ReplyShape {
     #[serde(default)]
-    pub status: Option<Placed<Status>>,
+    pub status: Option<Placed<BodyStatus>>,
     pub json: Node,
 }
 
@@ -152,6 +154,29 @@ impl std::str::FromStr for Status {
             .filter(|n| (200..600).contains(n))
             .and_then(|n| http::StatusCode::from_u16(n).ok());
         status.map(Status).ok_or_else(|| format!("expected a status from 200 to 599, found `{text}`"))
+    }
+}
+
+impl Status {
+    /// Whether an answer with this status has no body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5).
+    pub fn is_bodiless(self) -> bool {
+        [204, 205, 304].contains(&self.0.as_u16())
+    }
+}
+
+/// The status of an answer with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyStatus(pub http::StatusCode);
+
+impl std::str::FromStr for BodyStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let status: Status = text.parse()?;
+        match status.is_bodiless() {
+            true => Err(format!("an answer with status {text} has no body, and here there is one")),
+            false => Ok(BodyStatus(status.0)),
+        }
     }
 }
 
@@ -226,7 +251,7 @@ pub struct Files {
     pub index: Option<Placed<String>>,
     /// How long a client may keep a file without asking. Absent: it asks each time (`no-cache`).
     #[serde(default)]
-    pub cache: Option<Span>,
+    pub cache: Option<Try<Span>>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -335,7 +360,7 @@ pub(super) struct MatchMap {
     query: Entries<Placed<String>>,
 }
 
-super::conf::written_as_text!(Status, Time, Pattern, Host);
+super::conf::written_as_text!(Status, BodyStatus, Time, Pattern, Host);
 
 /// Reads a route whose inherited keys are merged in already.
 pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Problem>) -> Option<Route> {
@@ -371,7 +396,7 @@ pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Pro
         .or(action(own.files, Action::Files))
         .or(action(own.session, Action::Session))
         .or(action(own.health, Action::Health));
-    Some(Route { name, rule, action, shared: shared? })
+    Some(Route { name, rule, action, shared: shared?, own_limits: Vec::new() })
 }
 
 fn action<T>(written: Option<Placed<Try<T>>>, make: fn(T) -> Action) -> Option<Placed<Action>> {
@@ -436,5 +461,32 @@ fn rule_of_map(map: &MatchMap, problems: &mut Vec<Problem>) -> Rule {
 impl Route {
     pub fn at(&self) -> At {
         self.name.at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    #[test]
+    fn values_that_can_never_work_are_refused_each_at_its_place() {
+        let cases = [
+            ("limits: { time: 0s, reply: 0B }", &["1:17 with 0s nothing", "1:28 with 0B nothing"][..]),
+            ("limits: { body: 1, time: 5, reply: x }", &["1:17 expected a size", "1:26 expected", "1:36 expected"]),
+            // Nothing but requests without a body: some routes want that.
+            ("limits: { body: 0B, time: none }", &[]),
+            ("errors: { else: { status: 204 } }", &["1:27 an answer with status 204 has no body"]),
+            ("reply: { 200: { status: 304, json: 1 } }", &["1:25 an answer with status 304 has no body"]),
+            ("reply: { 204: { status: 200, json: 1 } }", &[]),
+            ("errors: { else: { status: 200 } }", &[]),
+        ];
+        for (text, expected) in cases {
+            let mut problems = Vec::new();
+            yaml::parse(text).expect("YAML").read::<Shared>(&mut problems);
+            let told: Vec<_> = problems.iter().map(|p| format!("{}:{} {}", p.at.line, p.at.col, p.message)).collect();
+            let fit = told.iter().zip(expected).all(|(told, expected)| told.starts_with(expected));
+            assert!(fit && told.len() == expected.len(), "{text}: {told:?}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use hilum_filters::api::{Entries, Entry, Kind, LineOrMap, Node, Placed, Problem, Try, did_you_mean};
-use hilum_filters::units::Span;
+use hilum_filters::api::{At, Entries, Entry, Kind, LineOrMap, Node, Placed, Problem, Try, did_you_mean};
+use hilum_filters::units::{Positive, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -91,7 +91,7 @@ impl std::str::FromStr for BalanceName {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BalanceHash {
-    pub hash: HashKey,
+    pub hash: Placed<HashKey>,
 }
 
 /// What requests with the same value go to the same peer by.
@@ -123,16 +123,29 @@ pub struct Health {
     pub path: Option<Placed<String>>,
     /// Default 5s.
     #[serde(default)]
-    pub every: Option<Span>,
+    pub every: Option<Try<Positive<Span>>>,
     /// Default 1s.
     #[serde(default)]
-    pub timeout: Option<Span>,
+    pub timeout: Option<Try<Positive<Span>>>,
     /// Failed checks in a row until a peer is down. Default 3.
     #[serde(default)]
-    pub down_after: Option<std::num::NonZeroU32>,
+    pub down_after: Option<Try<InARow>>,
     /// Good checks in a row until it is up again. Default 2.
     #[serde(default)]
-    pub up_after: Option<std::num::NonZeroU32>,
+    pub up_after: Option<Try<InARow>>,
+}
+
+/// So many checks in a row, one at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InARow(pub u32);
+
+impl std::str::FromStr for InARow {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.parse().ok().filter(|number| *number > 0);
+        number.map(InARow).ok_or_else(|| format!("expected a number of checks, 1 or more, found `{text}`"))
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -140,13 +153,13 @@ pub struct Health {
 pub struct Timeouts {
     /// TCP and TLS. Default 1s.
     #[serde(default)]
-    pub connect: Option<Span>,
+    pub connect: Option<Try<Positive<Span>>>,
     /// Until the head of the answer, and between two pieces of its body. Default 10s.
     #[serde(default)]
-    pub response: Option<Span>,
+    pub response: Option<Try<Positive<Span>>>,
     /// How long an unused connection is kept. Default 50s.
     #[serde(default)]
-    pub idle: Option<Span>,
+    pub idle: Option<Try<Span>>,
 }
 
 /// How a caller proves who they are.
@@ -191,10 +204,10 @@ pub struct Verify {
     pub allow_weak_secret: bool,
     /// How far clocks may differ. Default 0s.
     #[serde(default)]
-    pub leeway: Option<Span>,
+    pub leeway: Option<Try<Span>>,
     /// The farthest that `exp` may be ahead. Default 24h.
     #[serde(default)]
-    pub max_lifetime: Option<Span>,
+    pub max_lifetime: Option<Try<Positive<Span>>>,
     /// What claims must be: a value, or a list of which one must fit; `{ absent: true }` is one of them.
     #[serde(default)]
     pub claims: Entries<Node>,
@@ -207,7 +220,7 @@ pub struct Session {
     pub key: Placed<String>,
     /// How long a session that was ended elsewhere may still be taken for alive. Default 2s. In memory there is no elsewhere.
     #[serde(default)]
-    pub max_staleness: Option<Span>,
+    pub max_staleness: Option<Try<Span>>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -239,7 +252,7 @@ pub enum Secure {
     Never,
 }
 
-super::conf::written_as_text!(Version, BalanceName, HeaderText, PeerOptions, ClaimPath);
+super::conf::written_as_text!(Version, BalanceName, HeaderText, InARow, PeerOptions, ClaimPath);
 
 /// The top of the file. `routes` and `defaults` are read by hand, since groups are merged first.
 #[derive(Deserialize, JsonSchema)]
@@ -263,6 +276,7 @@ pub fn read(node: &Node, base_dir: PathBuf, problems: &mut Vec<Problem>) -> Opti
     let defaults = file.defaults.unwrap_or(nothing);
     let mut walk = Walk { routes: Vec::new(), areas: Vec::new(), problems };
     walk.area(None, &defaults);
+    let defaults = handed_down(&defaults);
     for route in &file.routes.value {
         walk.entry(route, None, &defaults);
     }
@@ -312,7 +326,7 @@ impl Walk<'_> {
             None => prefix.cloned(),
         };
         self.keys_without_effect(&shared, &group.routes.value);
-        let mut merged = shared;
+        let mut merged = handed_down(&shared);
         inherit(&mut merged, inherited, route::DEEP_KEYS);
         self.area(path.clone(), &merged);
         if group.routes.value.is_empty() {
@@ -328,7 +342,8 @@ impl Walk<'_> {
         let mut merged = node.clone();
         inherit(&mut merged, inherited, route::DEEP_KEYS);
         self.unknown_keys(&merged, &[]);
-        if let Some(route) = route::read(&merged, prefix, self.problems) {
+        if let Some(mut route) = route::read(&merged, prefix, self.problems) {
+            route.own_limits = places(node.get("limits"));
             self.routes.push(route);
         }
     }
@@ -374,9 +389,81 @@ pub(super) struct Group {
     routes: Placed<Vec<Node>>,
 }
 
+/// What of a group or the defaults their routes get. The other keys were told where they stand, once.
+fn handed_down(node: &Node) -> Node {
+    match &node.kind {
+        Kind::Map(entries) => split(node, entries, route::SHARED_KEYS).0,
+        _ => node.clone(),
+    }
+}
+
+/// Where the values of a map stand.
+fn places(map: Option<&Node>) -> Vec<At> {
+    match map.map(|map| &map.kind) {
+        Some(Kind::Map(entries)) => entries.iter().map(|entry| entry.value.at).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// One map as two: the entries with these keys, and the others.
 pub(super) fn split(node: &Node, entries: &[Entry], keys: &[&str]) -> (Node, Node) {
     let (own, rest): (Vec<Entry>, Vec<Entry>) = entries.iter().cloned().partition(|e| keys.contains(&e.key.as_str()));
     let map = |entries| Node { at: node.at, kind: Kind::Map(entries), written: None };
     (map(own), map(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::yaml;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[&str]) {
+        let mut problems = Vec::new();
+        read(&yaml::parse(text).expect("YAML"), PathBuf::new(), &mut problems);
+        let told: Vec<_> = problems.iter().map(|p| format!("{}:{} {}", p.at.line, p.at.col, p.message)).collect();
+        let fit = told.iter().zip(expected).all(|(told, expected)| told.starts_with(expected));
+        assert!(fit && told.len() == expected.len(), "{text}: {told:#?}");
+    }
+
+    #[test]
+    fn what_belongs_to_one_route_is_told_once_where_it_stands() {
+        let route = "{ match: /, auth: public, respond: { text: x } }";
+        check(
+            &format!("version: 1\ndefaults: {{ forward: {{ service: a }}, lmits: 1 }}\nroutes: [{route}, {route}]"),
+            &["2:13 unknown key `forward`", "2:38 unknown key `lmits`"],
+        );
+        check(
+            &format!(
+                "version: 1\nroutes:\n- group: g\n  respond: {{ text: x }}\n  lmits: 1\n  routes: [{route}, {route}]"
+            ),
+            &["5:3 unknown key `lmits`", "4:3 `respond` belongs to one route, not to a group"],
+        );
+    }
+
+    #[test]
+    fn every_value_of_a_service_and_a_token_that_can_not_be_is_told() {
+        let service = |more: &str| {
+            format!("version: 1\nservices:\n s: {{ peers: [], {more} }}\nroutes: [{{ match: /, respond: {{}} }}]")
+        };
+        check(
+            &service("health: { path: x, every: 0s, timeout: 1, down_after: 0, up_after: -1 }"),
+            &[
+                "3:44 with 0s nothing would ever succeed",
+                "3:57 expected a duration",
+                "3:72 expected a number of checks, 1 or more, found `0`",
+                "3:85 expected a number of checks, 1 or more, found `-1`",
+            ],
+        );
+        check(
+            &service("timeouts: { connect: 0ms, response: soon, idle: 5 }"),
+            &["3:39 with 0ms nothing", "3:54 expected a duration", "3:66 expected a duration"],
+        );
+        check(&service("timeouts: { connect: 1ms, response: 1s, idle: 0s }"), &[]);
+        let verify = "verify: { algorithms: [HS256], secret: x, leeway: 1, max_lifetime: 0s }";
+        check(
+            &format!("version: 1\ntokens:\n t: {{ from: [], {verify} }}\nroutes: [{{ match: /, respond: {{}} }}]"),
+            &["3:67 expected a duration", "3:84 with 0s nothing"],
+        );
+    }
 }

@@ -17,6 +17,7 @@ use super::respond::{self, By, LINGER};
 use super::{CLIENT_GONE, Ctx, Gateway, act, forward, front_door, guard};
 use crate::actions::Action;
 use crate::refusal::{Reason, Refusal};
+use crate::services::Fault;
 
 /// How long a client may take between two pieces of its body, and to take a piece of ours (design §7).
 const STALL: Duration = Duration::from_secs(30);
@@ -191,6 +192,9 @@ impl ProxyHttp for Gateway {
         let is_idempotent = sent.unwrap_or(&session.req_header().method).is_idempotent();
         if !is_idempotent || guard::is_overdue() || session.as_ref().retry_buffer_truncated() {
             error.set_retry(false);
+        } else if client_reused && session.response_written().is_none() && Fault::of(&error) == Fault::Reset {
+            // A kept connection that was closed already: Pingora sees it as such only when it reads, not when it writes a body.
+            error.set_retry(true);
         } else {
             error.retry.decide_reuse(client_reused);
         }

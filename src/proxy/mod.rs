@@ -16,7 +16,7 @@ mod tunnel;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -44,6 +44,8 @@ struct Shared {
     access_log: Arc<AccessLog>,
     trusted_proxies: Vec<IpNet>,
     draining: AtomicBool,
+    /// Connections whose first request has not come yet.
+    fresh: Arc<AtomicI64>,
     /// Wakes every open exchange to its end.
     cut: tokio::sync::watch::Sender<bool>,
 }
@@ -63,6 +65,7 @@ impl Gateway {
             access_log,
             trusted_proxies,
             draining: AtomicBool::new(false),
+            fresh: Arc::default(),
             cut: tokio::sync::watch::channel(false).0,
         }))
     }
@@ -96,6 +99,11 @@ impl Gateway {
 
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Relaxed)
+    }
+
+    /// How many connections are open and have not sent their first request.
+    pub fn fresh(&self) -> &Arc<AtomicI64> {
+        &self.0.fresh
     }
 
     /// Ends every exchange that is still open. Each of them still writes its log line.

@@ -20,10 +20,14 @@ pub struct Rule {
 /// The methods a rule takes. `GET` implies `HEAD` (RFC 9110, 9.3.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Methods {
-    /// All that Hilum serves: neither `TRACE` nor `CONNECT`.
+    /// [`SERVED`]: what `Allow` says is all that is taken, so a method that nobody knows reaches no service by accident.
     Any,
     These(SmallVec<[Method; 4]>),
 }
+
+/// What a rule without methods takes, in alphabetical order. `TRACE` and `CONNECT` are never served.
+const SERVED: [Method; 7] =
+    [Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT];
 
 /// What a header or query value must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +45,7 @@ impl From<&str> for Condition {
 impl Methods {
     pub fn take(&self, method: &Method) -> bool {
         match self {
-            Methods::Any => *method != Method::TRACE && *method != Method::CONNECT,
+            Methods::Any => SERVED.contains(method),
             Methods::These(these) => {
                 these.contains(method) || (*method == Method::HEAD && these.contains(&Method::GET))
             }
@@ -53,7 +57,6 @@ impl FromStr for Methods {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
         let mut these = SmallVec::new();
         for name in text.split(',').map(str::trim) {
             if ["TRACE", "CONNECT"].contains(&name) {
@@ -62,7 +65,7 @@ impl FromStr for Methods {
             if name.is_empty() || !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
                 return Err(format!(
                     "expected methods such as `GET` or `GET,POST` ({}), found `{name}`",
-                    known.join(", ")
+                    SERVED.each_ref().map(Method::as_str).join(", ")
                 ));
             }
             let method = name.parse().map_err(|_| format!("`{name}` is not a method"))?;
@@ -151,7 +154,7 @@ pub(super) fn allow<'m>(methods: impl Iterator<Item = &'m Methods>) -> HeaderVal
     let mut names: Vec<&str> = Vec::new();
     for methods in methods {
         match methods {
-            Methods::Any => names.extend(["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]),
+            Methods::Any => names.extend(SERVED.iter().map(Method::as_str)),
             Methods::These(these) => {
                 names.extend(these.iter().map(Method::as_str));
                 if these.contains(&Method::GET) {
@@ -163,4 +166,25 @@ pub(super) fn allow<'m>(methods: impl Iterator<Item = &'m Methods>) -> HeaderVal
     names.sort_unstable();
     names.dedup();
     HeaderValue::from_str(&names.join(", ")).expect("method names are tokens")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_takes_the_methods_that_allow_lists() {
+        let cases = [
+            ("*", "DELETE GET HEAD OPTIONS PATCH POST PUT", "TRACE CONNECT PURGE MOVE get"),
+            ("GET", "GET HEAD", "POST OPTIONS get"),
+            ("POST,PURGE", "POST PURGE", "GET HEAD"),
+            ("HEAD", "HEAD", "GET"),
+        ];
+        for (text, taken, refused) in cases {
+            let methods = if text == "*" { Methods::Any } else { text.parse().unwrap() };
+            let take = |name: &str| methods.take(&Method::from_bytes(name.as_bytes()).unwrap());
+            assert!(taken.split(' ').all(take) && !refused.split(' ').any(take), "{text}");
+            assert_eq!(allow([&methods].into_iter()), taken.replace(' ', ", ").as_str(), "{text}");
+        }
+    }
 }

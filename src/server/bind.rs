@@ -23,6 +23,8 @@ use crate::proxy::guard::app::GuardedConnections;
 pub(super) struct Bound {
     fds: ListenFds,
     listeners: Vec<SocketAddr>,
+    /// Each client listener once more, for what Pingora leaves in its queue at the end.
+    sockets: Vec<TcpListener>,
     pub(super) admin_address: SocketAddr,
 }
 
@@ -32,6 +34,8 @@ impl Bound {
         let sockets =
             settings.listeners.iter().map(|address| bind(*address, "clients")).collect::<anyhow::Result<Vec<_>>>()?;
         let admin = bind(settings.admin, "the admin listener")?;
+        let copies = sockets.iter().map(TcpListener::try_clone).collect::<std::io::Result<_>>();
+        let copies = copies.context("a listener can't be copied")?;
         let mut fds = Fds::new();
         let mut keep = |socket: TcpListener| -> anyhow::Result<SocketAddr> {
             let address = socket.local_addr().context("a listener has no address")?;
@@ -41,12 +45,17 @@ impl Bound {
         };
         let listeners = sockets.into_iter().map(&mut keep).collect::<anyhow::Result<_>>()?;
         let admin_address = keep(admin)?;
-        Ok(Bound { fds: Arc::new(Mutex::new(fds)), listeners, admin_address })
+        Ok(Bound { fds: Arc::new(Mutex::new(fds)), listeners, sockets: copies, admin_address })
     }
 
     /// `[127.0.0.1:5000, …]`
     pub(super) fn shown(&self) -> String {
         format!("[{}]", self.listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    }
+
+    /// The copies of the client listeners, once.
+    pub(super) fn take_sockets(&mut self) -> Vec<TcpListener> {
+        std::mem::take(&mut self.sockets)
     }
 
     pub(super) fn clients(&self, app: GuardedConnections, threads: usize) -> Listening<GuardedConnections> {

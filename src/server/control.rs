@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::{Load, Loader};
 use crate::admin::reload::{Reloaded, Reloader};
@@ -35,6 +35,8 @@ pub(super) struct Control {
     /// The text that the running table was made of at the start.
     loaded: String,
     ready: String,
+    /// Whether signals are heard.
+    heard: watch::Receiver<bool>,
 }
 
 /// What tells two versions of a file apart without reading it.
@@ -52,9 +54,9 @@ impl Control {
         memory: Arc<MemoryStore>,
         requests: Reloader,
         loaded: String,
-        ready: String,
+        (ready, heard): (String, watch::Receiver<bool>),
     ) -> Self {
-        Control { gateway, loader: Arc::new(loader), memory, requests: Mutex::new(requests), loaded, ready }
+        Control { gateway, loader: Arc::new(loader), memory, requests: Mutex::new(requests), loaded, ready, heard }
     }
 
     /// Reads the file until it holds still, and takes it. `seen` is the content that was judged last.
@@ -116,6 +118,8 @@ impl Control {
 impl BackgroundService for Control {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         self.watch(&self.gateway.table()).await;
+        // Whoever reads the line may send a signal at once. Without signals there is no line, and that is told elsewhere.
+        let _ = self.heard.clone().wait_for(|heard| *heard).await;
         log::info!("{}", self.ready);
         let mut requests = self.requests.lock().await;
         // The first look always reads: the file may have been edited since it was loaded.

@@ -1,5 +1,6 @@
 //! Signals, and the way out: not ready, answer what is in flight, exit when idle.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -15,6 +16,8 @@ const LAME_DUCK: Duration = Duration::from_secs(1);
 
 /// How often the drain looks.
 const TICK: Duration = Duration::from_millis(50);
+/// How long connections without a request are waited for; longer than the listener itself waits for them.
+const FRESH: Duration = Duration::from_millis(700);
 /// How many looks what is cut has to write its log line.
 const CUT: u32 = 5;
 
@@ -23,11 +26,18 @@ pub(super) struct Signals {
     gateway: Gateway,
     reload: Reload,
     drain: Duration,
+    /// Told when signals are heard.
+    hears: tokio::sync::watch::Sender<bool>,
 }
 
 impl Signals {
-    pub(super) fn new(gateway: Gateway, reload: Reload, drain: Duration) -> Self {
-        Signals { gateway, reload, drain }
+    pub(super) fn new(
+        gateway: Gateway,
+        reload: Reload,
+        drain: Duration,
+        hears: tokio::sync::watch::Sender<bool>,
+    ) -> Self {
+        Signals { gateway, reload, drain, hears }
     }
 
     fn connections(&self) -> i64 {
@@ -52,6 +62,7 @@ impl ShutdownSignalWatch for Signals {
             log::error!("signals can't be received; stopping");
             return ShutdownSignal::FastShutdown;
         };
+        self.hears.send_replace(true);
         loop {
             tokio::select! {
                 _ = term.recv() => break,
@@ -81,11 +92,12 @@ impl ShutdownSignalWatch for Signals {
 /// Ends the process when nothing is in flight, or the time is over.
 fn exit_when_idle(gateway: Gateway, until: Instant) {
     tokio::spawn(async move {
-        let mut quiet = 0;
+        let (mut quiet, fresh_until) = (0, Instant::now() + FRESH);
         // Quiet twice: the last bytes of an HTTP/2 answer leave after its request has ended.
         while quiet < 2 && Instant::now() < until {
             tokio::time::sleep(TICK).await;
-            quiet = if in_flight(&gateway) == 0 { quiet + 1 } else { 0 };
+            let coming = gateway.fresh().load(Relaxed) > 0 && Instant::now() < fresh_until;
+            quiet = if in_flight(&gateway) == 0 && !coming { quiet + 1 } else { 0 };
         }
         match in_flight(&gateway) {
             0 => log::info!("drained"),

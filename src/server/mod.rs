@@ -46,7 +46,7 @@ pub fn run(
     loaded: String,
     memory: Arc<MemoryStore>,
 ) -> anyhow::Result<()> {
-    let bound = bind::Bound::new(settings)?;
+    let mut bound = bind::Bound::new(settings)?;
     let conf = ServerConf {
         threads: settings.threads,
         // Shared by all services; each peer keeps its connections for its own idle time.
@@ -62,12 +62,14 @@ pub fn run(
     let proxy = http_proxy(&server.configuration, gateway.clone());
     let deadlines = Deadlines { header: settings.header, idle: settings.idle };
     let (reload, requests) = Reload::channel();
-    server.add_service(bound.clients(GuardedConnections::new(proxy, gateway.clone(), deadlines), settings.threads));
+    let app = GuardedConnections::new(proxy, gateway.clone(), deadlines, bound.take_sockets());
+    server.add_service(bound.clients(app, settings.threads));
     server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), bound.admin_address)));
     let ready = format!("ready listeners={} admin={}", bound.shown(), bound.admin_address);
-    let control = control::Control::new(gateway.clone(), loader, memory, requests, loaded, ready);
+    let (hears, heard) = tokio::sync::watch::channel(false);
+    let control = control::Control::new(gateway.clone(), loader, memory, requests, loaded, (ready, heard));
     server.add_service(background_service("control", control));
-    let signals = drain::Signals::new(gateway.clone(), reload, settings.drain);
+    let signals = drain::Signals::new(gateway.clone(), reload, settings.drain, hears);
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     gateway.access_log().finish();
     Ok(())

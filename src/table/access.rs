@@ -37,8 +37,10 @@ impl Access {
                 let claims = ClaimRules::compile(&auth.claims, build.problems);
                 let denials = auth.when_denied.0.iter().filter_map(|(key, denied)| {
                     let denied = denied.0.as_ref()?;
-                    let reason = denial_reason(key, build)?;
-                    Some(Denial { reason, to: own_path(&denied.redirect, build)?, clear_cookie: denied.clear_cookie })
+                    let reason = denial_reason(key, build);
+                    let clear_cookie = clears_cookie(denied, token.as_deref(), build);
+                    let to = own_path(&denied.redirect, build);
+                    Some(Denial { reason: reason?, to: to?, clear_cookie })
                 });
                 let denials = denials.collect();
                 Some(Access::Token { token: token?, claims, denials })
@@ -68,13 +70,23 @@ fn denial_reason(key: &hilum_filters::api::Placed<String>, build: &mut Build<'_>
     if key.value == "else" {
         return Some(None);
     }
-    let denials = || Reason::all().filter(|r| [401, 403].contains(&r.status().as_u16()));
+    // Whether a sign-in is refused is known only after the caller was admitted.
+    let denials = || Reason::all().filter(|r| [401, 403].contains(&r.status().as_u16()) && *r != Reason::LoginRefused);
     if let Some(reason) = denials().find(|r| r.name() == key.value) {
         return Some(Some(reason));
     }
     let known = denials().map(Reason::name).collect::<Vec<_>>().join(", ");
     build.problems.push(Problem::new(key.at, format!("expected `else` or one of {known}, found `{}`", key.value)));
     None
+}
+
+fn clears_cookie(denied: &route::Denied, token: Option<&Token>, build: &mut Build<'_>) -> bool {
+    let wanted = denied.clear_cookie;
+    if wanted.value && token.is_some_and(|token| token.clear_cookie(false).is_none()) {
+        let problem = Problem::new(wanted.at, "`clear_cookie` has no effect: the token has no `cookie`");
+        problem.help("give the token a `cookie: { name: … }`, or leave this out").record(build.problems);
+    }
+    wanted.value
 }
 
 /// The token that `auth:` names.

@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use minijinja::{Environment, Expression, UndefinedBehavior, Value};
+use hilum_filters::api::did_you_mean;
+use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior, Value};
 
 use super::Names;
 
@@ -33,6 +34,7 @@ impl Compiled {
         for name in expression.undeclared_variables(false) {
             names.check(&name)?;
         }
+        check_words(source)?;
         Ok(Compiled { expression, source: source.into() })
     }
 
@@ -43,5 +45,200 @@ impl Compiled {
 
     pub(super) fn value(&self, scope: &Value) -> Result<Value, Failed> {
         self.expression.eval(scope).map_err(|e| Failed(format!("`{}`: {}", self.source, e.kind())))
+    }
+}
+
+/// Names that are offered when one was misspelt. What exists is decided by the environment itself.
+const FILTERS: &[&str] = &[
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "capitalize",
+    "chain",
+    "count",
+    "default",
+    "dictsort",
+    "escape",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "pprint",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
+    "upper",
+    "zip",
+];
+const TESTS: &[&str] = &[
+    "boolean",
+    "defined",
+    "divisibleby",
+    "endingwith",
+    "eq",
+    "even",
+    "false",
+    "float",
+    "ge",
+    "gt",
+    "in",
+    "integer",
+    "iterable",
+    "le",
+    "lower",
+    "lt",
+    "mapping",
+    "ne",
+    "none",
+    "number",
+    "odd",
+    "sameas",
+    "sequence",
+    "startingwith",
+    "string",
+    "true",
+    "undefined",
+    "upper",
+];
+
+/// Jinja looks filters, tests and methods up when it runs into them; an operator should hear of a slip before that.
+fn check_words(source: &str) -> Result<(), String> {
+    let words = words(source);
+    for at in 0..words.len() {
+        let after_dot = at > 0 && words[at - 1] == ".";
+        match words[at..] {
+            ["|", "map", "(", name, ..] if is_quoted(name) => check_filter(unquoted(name))?,
+            ["|", "select" | "reject", "(", name, ..] if is_quoted(name) => check_test(unquoted(name))?,
+            ["|", "selectattr" | "rejectattr", "(", _, ",", name, ..] if is_quoted(name) => check_test(unquoted(name))?,
+            ["|", name, ..] => check_filter(name)?,
+            ["is", "not", name, ..] | ["is", name, ..] if !after_dot && is_name(name) => check_test(name)?,
+            [".", name, "(", ..] if is_name(name) => {
+                return Err(format!(
+                    "values have no methods, so none is called `{name}`; filters are written `| name`"
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_filter(name: &str) -> Result<(), String> {
+    match EXPRESSIONS.empty_state().apply_filter(name, &[]) {
+        Err(e) if e.kind() == ErrorKind::UnknownFilter => Err(unknown("filter", name, FILTERS)),
+        _ => Ok(()),
+    }
+}
+
+fn check_test(name: &str) -> Result<(), String> {
+    match EXPRESSIONS.empty_state().perform_test(name, &[]) {
+        Err(e) if e.kind() == ErrorKind::UnknownTest => Err(unknown("test", name, TESTS)),
+        _ => Ok(()),
+    }
+}
+
+fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let near = did_you_mean(name, known.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+    format!("no {what} is called `{name}`{}", near.unwrap_or_default())
+}
+
+/// The words of an expression that parses: a name, a number or a text in quotes as one, any other character for itself.
+fn words(source: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut left = source.trim_start();
+    while let Some(first) = left.chars().next() {
+        let end = match first {
+            '\'' | '"' => end_of_text(left, first),
+            c if is_part_of_name(c) => left.find(|c| !is_part_of_name(c)).unwrap_or(left.len()),
+            c => c.len_utf8(),
+        };
+        words.push(&left[..end]);
+        left = left[end..].trim_start();
+    }
+    words
+}
+
+fn end_of_text(text: &str, quote: char) -> usize {
+    let mut escaped = true;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn is_part_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+fn is_quoted(word: &str) -> bool {
+    word.starts_with(['\'', '"'])
+}
+
+fn unquoted(word: &str) -> &str {
+    word.trim_matches(['\'', '"'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_that_is_offered_exists() {
+        let unknown: Vec<_> = FILTERS
+            .iter()
+            .map(|name| check_filter(name))
+            .chain(TESTS.iter().map(|name| check_test(name)))
+            .filter_map(Result::err)
+            .collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
+    #[test]
+    fn an_expression_is_cut_into_words() {
+        let cases = [
+            ("a.b|c(1)", "a . b | c ( 1 )"),
+            ("  'x y' ~ \"it's\" ", "'x y' ~ \"it's\""),
+            (r"'a\'b' is not none", r"'a\'b' is not none"),
+            ("ñandú|upper", "ñandú | upper"),
+            ("", ""),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(words(source).join(" "), expected, "{source}");
+        }
     }
 }

@@ -153,8 +153,8 @@ impl Writer<'_> {
         match pieces(text) {
             Err(why) => self.problem(node, why),
             Ok(pieces) => match pieces.as_slice() {
-                [Found::Expression("body")] if self.names.0.contains(&"body") => self.ops.push(Op::SpliceBody),
-                [Found::Expression("request.body")] if self.names.0.contains(&"request") => {
+                [Found::Expression("body")] if self.names.check("body").is_ok() => self.ops.push(Op::SpliceBody),
+                [Found::Expression("request.body")] if self.names.check("request").is_ok() => {
                     self.ops.push(Op::SpliceRequestBody)
                 }
                 [Found::Expression(source)] => self.expression(node, source, Op::Value),
@@ -282,6 +282,9 @@ mod tests {
             (r#"{ n: "{{ body.n }}" }"#, r#"{"n":9007199254740993}"#),
             (r#"{ n: "{{ body.items | length }}" }"#, r#"{"n":2}"#),
             (r#"{ n: "{{ body.items | selectattr('on') | list | length }}" }"#, r#"{"n":1}"#),
+            (r#"{ t: "{{ '| uper is strange .x(' ~ \"a|b\" }}" }"#, r#"{"t":"| uper is strange .x(a|b"}"#),
+            (r#"{ t: "{{ body.detail is not none and body.is is undefined }}" }"#, r#"{"t":true}"#),
+            (r#"{ t: "{{ body.items | map(attribute='on') | list | tojson }}" }"#, r#"{"t":"[true, false]"}"#),
             (r#"{ n: "{{ {'a': '}}'}.a }}" }"#, r#"{"n":"}}"}"#),
             (
                 r#"{ p: "{{ params.id }}", q: "{{ query.page }}", r: "{{ query.none }}" }"#,
@@ -312,10 +315,37 @@ mod tests {
             (r#"{ a: "{{ body. }}" }"#, "is not an expression"),
             (r#"{ a: "{{ body" }"#, "without its `}}`"),
             (r#"{ a: "{% if x %}" }"#, "no meaning here"),
+            (r#"{ a: "{{ body | uper }}" }"#, "no filter is called `uper`; did you mean `upper`?"),
+            (r#"{ a: "{{ body.x|nothing_like_it(1) }}" }"#, "no filter is called `nothing_like_it`"),
+            (r#"{ a: "{{ 'x' if body else (body | lenght) }}" }"#, "did you mean `length`?"),
+            (r#"{ a: "{{ body is strange }}" }"#, "no test is called `strange`"),
+            (r#"{ a: "{{ body is not definde }}" }"#, "no test is called `definde`; did you mean `defined`?"),
+            (r#"{ a: "{{ body.items | map('uper') | list }}" }"#, "no filter is called `uper`"),
+            (r#"{ a: "{{ body.items | select('ood') | list }}" }"#, "no test is called `ood`; did you mean `odd`?"),
+            (r#"{ a: "{{ body.items | selectattr('on', 'ture') }}" }"#, "no test is called `ture`"),
+            (r#"{ a: "{{ body.items() }}" }"#, "values have no methods, so none is called `items`"),
+            (r#"{ a: "{{ uper(body) }}" }"#, "nothing is called `uper` here"),
         ];
         for (template, why) in cases {
             let error = render(template, BODY).unwrap_err();
             assert!(error.contains(why), "{template}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_always_be_none_is_a_problem_at_load() {
+        let names = Names::REPLY.without_body("`health` does not read it").without_claims("the route is public");
+        let cases = [
+            (r#""{{ request.body }}""#, "there is no `request.body` here: `health` does not read it"),
+            (r#""{{ request.body.x or 1 }}""#, "there is no `request.body` here: `health` does not read it"),
+            (r#""{{ claims.user_id }}""#, "there are no `claims` here: the route is public"),
+            (r#""{{ body.claims }}""#, ""),
+        ];
+        for (template, expected) in cases {
+            let mut problems = Vec::new();
+            Json::compile(&yaml::parse(template).unwrap(), names, &mut problems);
+            let told: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+            assert_eq!(told.join("; "), expected, "{template}");
         }
     }
 

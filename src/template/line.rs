@@ -85,7 +85,7 @@ impl Line {
     /// Compiles a template for a route with this path.
     ///
     /// # Errors
-    /// An unclosed hole, or a name that nothing will have.
+    /// An unclosed hole, a name that nothing will have, or a path that the front door of any Hilum refuses.
     pub fn compile(text: &str, route: &Pattern, used_in: Use) -> Result<Line, String> {
         let mut pieces = Vec::new();
         let mut left = text;
@@ -102,7 +102,26 @@ impl Line {
             left = &left[close + 1..];
         }
         push_literal(&mut pieces, left, used_in)?;
-        Ok(Line { pieces: pieces.into(), used_in })
+        let line = Line { pieces: pieces.into(), used_in };
+        line.check_path(text)?;
+        Ok(line)
+    }
+
+    /// What is written must be a path that can be asked for, whatever harmless values come into it.
+    fn check_path(&self, text: &str) -> Result<(), String> {
+        if self.used_in != Use::Path {
+            return Ok(());
+        }
+        if !text.starts_with('/') {
+            return Err(format!("a path begins with `/`, found `{text}`"));
+        }
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Literal(text) => text,
+            Piece::Hole { .. } => "x",
+        });
+        let filled = pieces.collect::<String>();
+        let path = filled.split('?').next().unwrap_or_default();
+        path::canonical(path).map(drop).map_err(|why| format!("nobody can be asked for `{text}`: {}", why.0))
     }
 
     /// Whether a claim is needed, so that the route must have a token.
@@ -277,13 +296,29 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nothing_will_have_is_refused_at_load() {
+    fn paths_that_can_be_asked_for_are_left_alone() {
+        for text in ["/", "/x/", "/x/.{id}", "/x/{id}?next=//y/..;", "/{rest}", "/caf%c3%a9/{id}"] {
+            assert!(Line::compile(text, &"/p/{id}/{rest...}".parse().unwrap(), Use::Path).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_filled_or_asked_for_is_refused_at_load() {
         let cases = [
             ("/x/{nope}", "nothing is called `nope` here; known are id, rest, claims.NAME, query.NAME"),
             ("/x/{id", "without its `}`"),
             ("/x/id}", "without its `{`"),
             ("/x y", "percent-encoded"),
             ("/x/{claims.}", "claim"),
+            ("x/{id}", "a path begins with `/`, found `x/{id}`"),
+            ("{id}", "a path begins with `/`"),
+            ("//x", "nobody can be asked for `//x`: the path has an empty segment"),
+            ("/p/../q", "dot segment"),
+            ("/p/../{id}", "dot segment"),
+            ("/p/{id}//x", "empty segment"),
+            ("/p;x={id}", "semicolon"),
+            ("/a%2fb", "escaped slash"),
+            ("/a%zz?x=1", "broken escape"),
         ];
         for (text, why) in cases {
             let error = fill(text, Use::Path, &["1", ""], "", "{}").unwrap_err();

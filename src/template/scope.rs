@@ -4,30 +4,55 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use hilum_filters::api::did_you_mean;
 use minijinja::Value;
 use minijinja::value::Object;
 use serde::de::IgnoredAny;
 
 /// The names that exist in one place of the file: `status`, `body`, `claims`…
 #[derive(Clone, Copy, Debug)]
-pub struct Names(pub &'static [&'static str]);
+pub struct Names {
+    known: &'static [&'static str],
+    /// Why `request.body` would always be none.
+    no_body: Option<&'static str>,
+    /// Why `claims` would always be none.
+    no_claims: Option<&'static str>,
+}
 
 impl Names {
     /// In `reply:`.
-    pub const REPLY: Names = Names(&["status", "body", "request", "params", "query", "claims", "now"]);
+    pub const REPLY: Names = Names::of(&["status", "body", "request", "params", "query", "claims", "now"]);
     /// In `errors:`.
-    pub const ERRORS: Names = Names(&["reason", "status", "message", "claims", "request_id"]);
+    pub const ERRORS: Names = Names::of(&["reason", "status", "message", "claims", "request_id"]);
     /// In `respond:` and `login.send`.
-    pub const REQUEST: Names = Names(&["request", "params", "query", "claims", "now"]);
+    pub const REQUEST: Names = Names::of(&["request", "params", "query", "claims", "now"]);
+
+    const fn of(known: &'static [&'static str]) -> Names {
+        Names { known, no_body: None, no_claims: None }
+    }
+
+    /// The same where the client's body is not read.
+    pub fn without_body(self, why: &'static str) -> Names {
+        Names { no_body: Some(why), ..self }
+    }
+
+    /// The same where nobody is known.
+    pub fn without_claims(self, why: &'static str) -> Names {
+        Names { no_claims: Some(why), ..self }
+    }
 
     pub(super) fn check(self, name: &str) -> Result<(), String> {
+        match (name, self.no_body, self.no_claims) {
+            ("request", Some(why), _) => return Err(format!("there is no `request.body` here: {why}")),
+            ("claims", _, Some(why)) => return Err(format!("there are no `claims` here: {why}")),
+            _ => {}
+        }
         // Functions that Jinja brings are no names of ours.
-        if self.0.contains(&name) || ["range", "dict", "namespace"].contains(&name) {
+        if self.known.contains(&name) || ["range", "dict", "namespace"].contains(&name) {
             return Ok(());
         }
-        let hint =
-            hilum_filters::api::did_you_mean(name, self.0.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
-        Err(format!("nothing is called `{name}` here; known are {}{}", self.0.join(", "), hint.unwrap_or_default()))
+        let hint = did_you_mean(name, self.known.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
+        Err(format!("nothing is called `{name}` here; known are {}{}", self.known.join(", "), hint.unwrap_or_default()))
     }
 }
 

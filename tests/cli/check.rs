@@ -118,3 +118,53 @@ fn relative_paths_are_relative_to_the_file_that_says_them() {
     let ran = folder.run("check", &[]);
     assert!(ran.code == 1 && ran.stderr.contains("routes.yaml:4:"), "{ran:?}");
 }
+
+/// Each can be read, and none can work: `(what stands in the file, the text its problem points at)`.
+#[test]
+fn what_can_not_work_is_refused() {
+    let service = |more: &str| {
+        format!(
+            "version: 1\nservices:\n  s: {{ peers: [\"http://127.0.0.1:1\"], {more} }}\nroutes: [{{ match: GET /, auth: public, forward: {{ service: s }} }}]\n"
+        )
+    };
+    let route = |more: &str| {
+        format!(
+            "version: 1\nservices: {{ s: {{ peers: [\"http://127.0.0.1:1\"] }} }}\nroutes:\n  - {{ match: GET /, auth: public, forward: {{ service: s }}, {more} }}\n"
+        )
+    };
+    let respond = |more: &str| {
+        format!("version: 1\nroutes:\n  - {{ match: GET /, auth: public, respond: {{ text: x, {more} }} }}\n")
+    };
+    let cases = [
+        (service("timeouts: { connect: 0s }"), "0s"),
+        (service("timeouts: { response: 0ms }"), "0ms"),
+        (service("health: { every: 0s }"), "0s"),
+        (service("health: { timeout: 0s }"), "0s"),
+        (service("health: { down_after: 0 }"), "0 }"),
+        (route("limits: { time: 0s }"), "0s"),
+        (route("reply: { 200: { json: \"{{ body | uper }}\" } }"), "\"{{ body"),
+        (route("reply: { 200: { json: \"{{ body is strange }}\" } }"), "\"{{ body"),
+        (respond("headers: { Transfer-Encoding: chunked }"), "Transfer"),
+        (respond("headers: { Content-Length: \"3\" }"), "Content"),
+        (respond("headers: { Connection: close }"), "Connection"),
+    ];
+    let conf = |more: &str| format!("{CONF}{more}\n");
+    let confs = [
+        (conf("connections: { header: 0s }"), "0s"),
+        (conf("connections: { idle: 0s }"), "0s"),
+        (conf("log: { access: { file: \"\" } }"), "\"\""),
+    ];
+    let all = cases.iter().map(|case| ("routes.yaml", case)).chain(confs.iter().map(|case| ("conf/hilum.yaml", case)));
+    let mut wrong = Vec::new();
+    for (file, (text, word)) in all {
+        let folder = Folder::good();
+        folder.put(file, text);
+        let (at, line) = text.lines().enumerate().find(|(_, line)| line.contains(word)).expect("the word stands there");
+        let place = format!("--> {file}:{}:{}\n", at + 1, line.find(word).expect("the word stands there") + 1);
+        let ran = folder.run("check", &[]);
+        if ran.code != 1 || !ran.stderr.contains(&place) || !ran.stderr.ends_with(": 1 problem\n") {
+            wrong.push(format!("{line}\n    expected one problem at {place}    got {} {}", ran.code, ran.stderr));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}

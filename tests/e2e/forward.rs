@@ -5,8 +5,12 @@ use crate::world::*;
 
 #[tokio::test]
 async fn path_and_query_pass_unchanged() {
-    let (gateway, service) =
-        before_a_puppet(r#"routes: [{ name: all, match: "/**", auth: public, forward: { service: a } }]"#).await;
+    let routes = r#"
+routes:
+  - { name: all, match: "/**", auth: public, forward: { service: a } }
+  - { name: purge, match: "PURGE /named", auth: public, forward: { service: a } }
+"#;
+    let (gateway, service) = before_a_puppet(routes).await;
     sees(
         &gateway,
         &service,
@@ -18,7 +22,7 @@ async fn path_and_query_pass_unchanged() {
             ("GET http://hilum.test/a?b", "GET /a?b"),
             ("POST /a", "POST /a"),
             ("DELETE /a", "DELETE /a"),
-            ("PURGE /a", "PURGE /a"),
+            ("PURGE /named", "PURGE /named"),
             ("OPTIONS /a", "OPTIONS /a"),
         ],
     )
@@ -26,6 +30,8 @@ async fn path_and_query_pass_unchanged() {
     check(
         &gateway,
         &[
+            // A method that no route names reaches no service by accident.
+            ("PURGE /a", "405 method_not_allowed\nallow: *PUT*"),
             ("GET /a/../b", "400 path_rejected"),
             ("GET /a/%2e%2e/b", "400 path_rejected"),
             ("GET //a", "400 path_rejected"),

@@ -149,3 +149,18 @@ async fn no_upgrade_is_torn_down_however_quick_the_service_is() {
     }
     assert_eq!((lost, service.seen().len()), (0, 400), "conversations that ended before they began");
 }
+
+/// Pingora keeps a body of known length back until its buffer is full or the body ends.
+#[tokio::test]
+async fn a_slow_body_of_known_length_is_seen_as_it_comes() {
+    let (gateway, _service) = before(|_| {
+        Reply::new().send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").pause(600).send("later").close()
+    })
+    .await;
+    let mut client = gateway.connect().await;
+    client.write(&message("GET /drip")).await;
+    let since = Instant::now();
+    client.until("first").await;
+    assert!(since.elapsed() < Duration::from_millis(400), "held back for {:?}", since.elapsed());
+    client.until("later").await;
+}

@@ -91,6 +91,7 @@ fn a_wrong_kind_is_named_in_the_users_words() {
     check::<i8>("1.5", "1:1 expected a number, found 1.5");
     check::<BTreeMap<String, u8>>("[]", "1:1 expected a map, found a list");
     check::<(u8, u8)>("[1]", "1:1 expected a tuple of size 2, found 1 of them");
+    check::<()>("{}", "()");
     check::<()>("1", "1:1 expected nothing, found text `1`");
 }
 

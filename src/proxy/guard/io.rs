@@ -25,20 +25,23 @@ pub(super) struct GuardIo {
     connection: Arc<Connection>,
     deadlines: Deadlines,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Something was written that may still be in a buffer.
+    is_unflushed: bool,
     /// When the current phase ends, and which one that was computed for.
     want: Option<(Phase, Instant)>,
 }
 
 impl GuardIo {
     pub(super) fn new(io: Stream, connection: Arc<Connection>, deadlines: Deadlines) -> Self {
-        GuardIo { io, connection, deadlines, timer: None, want: None }
+        GuardIo { io, connection, deadlines, timer: None, is_unflushed: false, want: None }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
 
-    fn count(&self, bytes: &[u8], written: &Poll<std::io::Result<usize>>) {
+    fn count(&mut self, bytes: &[u8], written: &Poll<std::io::Result<usize>>) {
+        self.is_unflushed |= written.is_ready();
         if let Poll::Ready(Ok(written)) = written
             && self.connection.sent.fetch_add(*written as u64, Relaxed) == 0
         {
@@ -85,7 +88,14 @@ impl AsyncRead for GuardIo {
                     this.want = Some((Phase::Header, Instant::now() + this.deadlines.header));
                 }
             }
-            Poll::Pending if this.connection.is(Phase::Busy) => this.want = None,
+            Poll::Pending if this.connection.is(Phase::Busy) => {
+                this.want = None;
+                if this.is_unflushed && Pin::new(&mut this.io).poll_flush(context).is_ready() {
+                    // The proxy waits for the service. What there is of the answer goes out now: Pingora holds a body of known
+                    // length back until the buffer is full, and a slow one would look like none for minutes.
+                    this.is_unflushed = false;
+                }
+            }
             Poll::Pending => {
                 let want = match this.connection.is(Phase::Idle) {
                     true => this.until(Phase::Idle, this.deadlines.idle),
@@ -111,7 +121,10 @@ impl AsyncWrite for GuardIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(context)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(context);
+        this.is_unflushed &= flushed.is_pending();
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {

@@ -11,7 +11,7 @@ mod io;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -54,17 +54,48 @@ struct Connection {
     received: AtomicU64,
     /// Bytes that have gone out.
     sent: AtomicU64,
+    fresh: Fresh,
     /// Outlives the request: a fresh timer for each would cost a system call each.
     timer: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
 impl Connection {
+    fn new(fresh: Fresh) -> Self {
+        Connection { fresh, ..Connection::default() }
+    }
+
     fn is(&self, phase: Phase) -> bool {
         self.phase.load(Relaxed) == phase as u8
     }
 
     fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+    }
+}
+
+/// Counts a connection until its first head is complete, or it ends.
+#[derive(Debug, Default)]
+struct Fresh {
+    is_counted: AtomicBool,
+    counter: Arc<AtomicI64>,
+}
+
+impl Fresh {
+    fn count(counter: &Arc<AtomicI64>) -> Self {
+        counter.fetch_add(1, Relaxed);
+        Fresh { is_counted: AtomicBool::new(true), counter: counter.clone() }
+    }
+
+    fn is_over(&self) {
+        if self.is_counted.swap(false, Relaxed) {
+            self.counter.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.is_over();
     }
 }
 
@@ -107,6 +138,7 @@ pub fn head_is_complete() {
         exchange.seen.store(true, Relaxed);
         if let Some(connection) = &exchange.connection {
             connection.enter(Phase::Busy);
+            connection.fresh.is_over();
         }
     });
 }

@@ -1,6 +1,9 @@
 //! From what the file says to a table. Every semantic problem is found here, beside the reader's.
 
+mod effects;
 mod services;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::collections::HashMap;
@@ -8,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hilum_filters::api::{Chain, Env, Kind, LineOrMap, Link, Node, Placed, Problem, Registration, did_you_mean};
-use hilum_filters::units::{Size, Span};
+use hilum_filters::units::Size;
 
 use super::access::{Access, token_of};
 use super::{Area, Limits, Route, Table};
 use crate::actions::reply::Reply;
+use crate::actions::session::Session;
 use crate::actions::{Action, Build, Named};
 use crate::config::route::{self, Shared, Time};
 use crate::config::routes::Routes;
@@ -22,6 +26,7 @@ use crate::refusal::Errors;
 use crate::router::{Methods, Router, Rule};
 use crate::services::{Fleet, Pool};
 use crate::telemetry::Metrics;
+use crate::template::Names;
 
 /// What outlives a table and is built into it.
 pub struct Parts<'p> {
@@ -72,6 +77,8 @@ impl Table {
             problems
                 .push(Problem::new(second, text).help("let them differ in path, method, host, a header or the query"));
         }
+        effects::circles(&router, &compiled, problems);
+        effects::claims_to_choose_by(routes, &compiled, problems);
         let tokens: Vec<_> = tokens.built().collect();
         Some(Table {
             router,
@@ -90,13 +97,33 @@ fn registrations<'p>(parts: &Parts<'p>) -> impl Iterator<Item = &'static Registr
     parts.filters.iter().flat_map(|list| list.iter()).chain([&hilum_filters::CORS])
 }
 
-/// Files are read, never written: whatever the rule says, other methods are 405.
+/// A rule without methods takes those that its action has a meaning for: files are read, and a sign-in is sent.
 fn limited(rule: &Rule, action: &Action) -> Rule {
+    let only = match action {
+        Action::Files(_) => "GET",
+        Action::Session(Session::Login(_)) => "POST",
+        _ => return rule.clone(),
+    };
     let mut rule = rule.clone();
-    if matches!(action, Action::Files(_)) && rule.methods == Methods::Any {
-        rule.methods = "GET".parse().expect("a good method");
+    if rule.methods == Methods::Any {
+        rule.methods = only.parse().expect("a good method");
     }
     rule
+}
+
+/// The names that mean something in the `reply:` of a route.
+fn reply_names(action: Option<&Action>, has_claims: bool) -> Names {
+    let names = match action {
+        Some(Action::Session(Session::Logout(_) | Session::Show(_)) | Action::Health(_)) => {
+            Names::REPLY.without_body("only a forward and a sign-in read it")
+        }
+        _ => Names::REPLY,
+    };
+    // A session action knows the caller whatever `auth` says.
+    match has_claims || matches!(action, None | Some(Action::Session(_))) {
+        true => names,
+        false => names.without_claims("the route is public"),
+    }
 }
 
 /// What every route is compiled with.
@@ -135,7 +162,12 @@ impl Routing<'_> {
         let access = Access::compile(shared, auth_token.clone(), &mut build);
         let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
         let action = action.map(|action| with_hash(action, self.routes));
-        let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(&reply.value, build.problems)));
+        let names = reply_names(action.as_ref(), auth.is_some());
+        let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(reply, names, build.problems)));
+        if let Some(action) = &action {
+            effects::limits(written, action, build.problems);
+            effects::methods(written, action, build.problems);
+        }
         if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
             (&reply, &action)
         {
@@ -143,7 +175,8 @@ impl Routing<'_> {
             build.problems.push(Problem::new(*at, text).help("it shapes the answers of services, sessions and health"));
         }
         let errors = Errors::compile(shared, &self.filter_reasons, build.problems);
-        let (chain, slots) = chain(shared, self.routes, self.parts, build.problems);
+        let env = Env { base_dir: self.routes.base_dir.clone(), own_headers: self.own_headers.clone() };
+        let (chain, slots) = chain(shared, &env, self.parts, build.problems);
         let session_token = match &action {
             Some(Action::Session(session)) => Some(session.token().clone()),
             _ => None,
@@ -175,7 +208,7 @@ fn with_hash(action: Action, routes: &Routes) -> Action {
     let service = routes.services.0.iter().find(|(name, _)| *name.value == **forward.pool.name());
     let balance = service.and_then(|(_, s)| s.0.as_ref()?.balance.as_ref()?.0.as_ref());
     forward.hash = match balance {
-        Some(LineOrMap::Map(balance)) => Some(balance.hash.clone()),
+        Some(LineOrMap::Map(balance)) => Some(balance.hash.value.clone()),
         _ => None,
     };
     Action::Forward(forward)
@@ -184,24 +217,23 @@ fn with_hash(action: Action, routes: &Routes) -> Action {
 fn limits(shared: &Shared) -> Limits {
     let written = shared.limits.0.as_ref();
     Limits {
-        body: written.and_then(|l| l.body).map_or(1024 * 1024, Size::get),
-        reply: written.and_then(|l| l.reply).map_or(8 * 1024 * 1024, Size::get),
-        time: match written.and_then(|l| l.time) {
+        body: written.and_then(|l| l.body?.0).map_or(1024 * 1024, Size::get),
+        reply: written.and_then(|l| l.reply?.0).map_or(8 * 1024 * 1024, |reply| reply.get()),
+        time: match written.and_then(|l| l.time?.0).map(|time| time.value) {
             None => Some(Duration::from_secs(30)),
             Some(Time::None) => None,
-            Some(Time::Within(span)) => Some(Span::get(span)),
+            Some(Time::Within(span)) => Some(span.get()),
         },
     }
 }
 
 /// The fixed slots, then the route's own filters; and how many slots there are.
-fn chain(shared: &Shared, routes: &Routes, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> (Chain, usize) {
-    let env = Env { base_dir: routes.base_dir.clone() };
+fn chain(shared: &Shared, env: &Env, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> (Chain, usize) {
     let mut links: Vec<Arc<dyn Link>> = Vec::new();
-    links.extend(shared.cors.as_ref().and_then(|options| (hilum_filters::CORS.build)(options, &env, problems)));
+    links.extend(shared.cors.as_ref().and_then(|options| (hilum_filters::CORS.build)(options, env, problems)));
     let slots = links.len();
     let written = shared.filters.as_ref().map_or(&[][..], |f| &f.value);
-    links.extend(written.iter().filter_map(|node| filter(node, &env, parts, problems)));
+    links.extend(written.iter().filter_map(|node| filter(node, env, parts, problems)));
     if links.len() >= 255 {
         problems.push(Problem::new(
             shared.filters.as_ref().map(|f| f.at).unwrap_or_default(),

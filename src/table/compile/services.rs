@@ -67,16 +67,19 @@ fn health_options(health: &Health, problems: &mut Vec<Problem>) -> run::HealthOp
     });
     run::HealthOptions {
         path,
-        every: health.every.map_or(Duration::from_secs(5), Span::get),
-        timeout: health.timeout.map_or(Duration::from_secs(1), Span::get),
-        down_after: health.down_after.map_or(3, u32::from),
-        up_after: health.up_after.map_or(2, u32::from),
+        every: health.every.and_then(|it| it.0).map_or(Duration::from_secs(5), |it| it.get()),
+        timeout: health.timeout.and_then(|it| it.0).map_or(Duration::from_secs(1), |it| it.get()),
+        down_after: health.down_after.and_then(|it| it.0).map_or(3, |it| it.0),
+        up_after: health.up_after.and_then(|it| it.0).map_or(2, |it| it.0),
     }
 }
 
 fn timeouts(written: Option<&Timeouts>) -> run::Timeouts {
-    let or = |span: fn(&Timeouts) -> Option<Span>, default| {
-        written.and_then(span).map_or(Duration::from_secs(default), Span::get)
-    };
-    run::Timeouts { connect: or(|t| t.connect, 1), response: or(|t| t.response, 10), idle: or(|t| t.idle, 50) }
+    let usual = run::Timeouts::default();
+    let Some(written) = written else { return usual };
+    run::Timeouts {
+        connect: written.connect.and_then(|it| it.0).map_or(usual.connect, |it| it.get()),
+        response: written.response.and_then(|it| it.0).map_or(usual.response, |it| it.get()),
+        idle: written.idle.and_then(|it| it.0).map_or(usual.idle, Span::get),
+    }
 }

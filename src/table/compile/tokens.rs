@@ -33,6 +33,7 @@ fn options(name: &Placed<String>, written: &routes::Token, problems: &mut Vec<Pr
     if sources.is_empty() {
         problems.push(Problem::new(written.from.at, "a token is looked for in one place at least"));
     }
+    let sources = sources.into_iter().collect::<Option<Vec<_>>>().filter(|sources| !sources.is_empty());
     let verify = written.verify.0.as_ref().and_then(|verify| verify_options(verify, problems));
     let session = match &written.session {
         None => None,
@@ -44,7 +45,10 @@ fn options(name: &Placed<String>, written: &routes::Token, problems: &mut Vec<Pr
                 .parse()
                 .map_err(|why: String| problems.push(Problem::new(session.key.at, why)))
                 .ok()?;
-            Some(SessionOptions { key, max_staleness: session.max_staleness.map_or(Duration::from_secs(2), Span::get) })
+            Some(SessionOptions {
+                key,
+                max_staleness: session.max_staleness.and_then(|it| it.0).map_or(Duration::from_secs(2), Span::get),
+            })
         }
     };
     let mut identity = Vec::new();
@@ -60,7 +64,7 @@ fn options(name: &Placed<String>, written: &routes::Token, problems: &mut Vec<Pr
     };
     Some(TokenOptions {
         name: name.value.as_str().into(),
-        sources: sources.into_iter().collect::<Option<_>>()?,
+        sources: sources?,
         verify: verify?,
         session,
         identity,
@@ -106,8 +110,8 @@ fn verify_options(written: &Verify, problems: &mut Vec<Problem>) -> Option<Verif
         algorithms: algorithms.into_iter().collect::<Option<_>>()?,
         secret: secret?,
         allow_weak_secret: written.allow_weak_secret,
-        leeway: written.leeway.map_or(Duration::ZERO, Span::get),
-        max_lifetime: written.max_lifetime.map_or(Duration::from_secs(24 * 3600), Span::get),
+        leeway: written.leeway.and_then(|it| it.0).map_or(Duration::ZERO, Span::get),
+        max_lifetime: written.max_lifetime.and_then(|it| it.0).map_or(Duration::from_secs(24 * 3600), |it| it.get()),
         claims: claims.into_iter().collect::<Option<_>>()?,
     })
 }

@@ -1,0 +1,123 @@
+//! What is well written and would still be a mistake, because it has no effect or can never work.
+
+use std::sync::Arc;
+
+use hilum_filters::api::{At, LineOrMap, Placed, Problem};
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::actions::Action;
+use crate::actions::session::Session;
+use crate::config::route::{self, Time};
+use crate::config::routes::{HashKey, Routes};
+use crate::router::{Found, Head, Methods, Router};
+use crate::table::Route;
+use crate::table::access::token_of;
+
+/// A route as it is written, and what it became.
+type Compiled<'r> = (&'r route::Route, Arc<Route>);
+
+/// A limit that a route says itself and that nothing of it is measured by. Inherited ones are there for other routes.
+pub(super) fn limits(written: &route::Route, action: &Action, problems: &mut Vec<Problem>) {
+    let Some(limits) = &written.shared.limits.0 else { return };
+    let is_own = |at: At| written.own_limits.contains(&at);
+    let shaped = written.shared.reply.is_some();
+    if let Some(time) = limits.time.and_then(|time| time.0)
+        && time.value == Time::None
+        && is_own(time.at)
+    {
+        let why = match action {
+            Action::Files(_) => None,
+            Action::Forward(_) if !shaped => None,
+            Action::Forward(_) => Some("where `reply` is, an answer is read whole".to_owned()),
+            other => Some(format!("`{}` streams nothing", other.name())),
+        };
+        if let Some(why) = why {
+            let problem = Problem::new(time.at, format!("`time: none` has no effect: {why}"));
+            problems.push(problem.help("it is for `files`, and for a `forward` without `reply`"));
+        }
+    }
+    let reads_whole = match action {
+        Action::Forward(_) => shaped,
+        Action::Session(Session::Login(_)) => true,
+        _ => false,
+    };
+    if let Some(reply) = limits.reply.and_then(|reply| reply.0)
+        && !reads_whole
+        && is_own(reply.at)
+    {
+        let problem = Problem::new(reply.at, "this limit has no effect: no answer of a service is read whole here");
+        problems.push(problem.help("it is for a `forward` with `reply`, and for `session: { login }`"));
+    }
+}
+
+/// A method that the action has no meaning for.
+pub(super) fn methods(written: &route::Route, action: &Action, problems: &mut Vec<Problem>) {
+    let Some(Placed { at, value: rule }) = &written.rule else { return };
+    let Methods::These(these) = &rule.methods else { return };
+    let (good, why) = match action {
+        Action::Files(_) => (&[Method::GET, Method::HEAD][..], "files are only read"),
+        Action::Session(Session::Login(_)) => (&[Method::POST, Method::PUT, Method::PATCH][..], "a sign-in has a body"),
+        _ => return,
+    };
+    if let Some(wrong) = these.iter().find(|method| !good.contains(method)) {
+        let good = good.iter().map(Method::as_str).collect::<Vec<_>>().join(" or ");
+        problems.push(Problem::new(*at, format!("`{wrong}` has no meaning here: {why}")).help(format!("write {good}")));
+    }
+}
+
+/// A redirect whose target is the same route again.
+pub(super) fn circles(router: &Router<Arc<Route>>, compiled: &[Compiled<'_>], problems: &mut Vec<Problem>) {
+    for (written, route) in compiled {
+        let Some(rule) = written.rule.as_ref().map(|rule| &rule.value) else { continue };
+        let own = match written.action.as_ref().map(|action| &action.value) {
+            // These two are followed with the same method, the others with GET (RFC 9110, 15.4).
+            Some(route::Action::Redirect(redirect)) => {
+                let status = redirect.status.as_ref().map(|status| status.value.0);
+                let same = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT].map(Some).contains(&status);
+                let method = match &rule.methods {
+                    Methods::These(these) if same => these.first().cloned(),
+                    _ => None,
+                };
+                Some((&redirect.to, method.unwrap_or(Method::GET)))
+            }
+            _ => None,
+        };
+        let denied = token_of(&written.shared).map(|auth| &auth.when_denied.0[..]).unwrap_or_default();
+        // Who comes back without the cookie is refused for another reason, which may have another target.
+        let denied = denied.iter().filter_map(|(_, denied)| denied.0.as_ref()).filter(|it| !it.clear_cookie.value);
+        let targets = own.into_iter().chain(denied.map(|denied| (&denied.redirect, Method::GET)));
+        for (to, method) in targets.filter(|(to, _)| !to.value.contains('{')) {
+            let (path, query) =
+                to.value.split_once('?').map_or((&*to.value, None), |(path, query)| (path, Some(query)));
+            let host = rule.host.as_ref().map(ToString::to_string).unwrap_or_default();
+            let head = Head { method: &method, host: &host, path, query, headers: &HeaderMap::new() };
+            if let Found::Rule { target, .. } = router.find(&head)
+                && Arc::ptr_eq(target, route)
+            {
+                let text = format!("`{}` is this route itself, so a client would go in circles", to.value);
+                Problem::new(to.at, text).record(problems);
+            }
+        }
+    }
+}
+
+/// A service whose peers are chosen by a claim, when nobody who is forwarded to it has claims.
+pub(super) fn claims_to_choose_by(routes: &Routes, compiled: &[Compiled<'_>], problems: &mut Vec<Problem>) {
+    if compiled.len() < routes.routes.len() {
+        // A route that could not be compiled may be the one with the token.
+        return;
+    }
+    for (name, service) in &routes.services.0 {
+        let balance = service.0.as_ref().and_then(|service| service.balance.as_ref()?.0.as_ref());
+        let Some(LineOrMap::Map(balance)) = balance else { continue };
+        let HashKey::Claim(claim) = &balance.hash.value else { continue };
+        let of_this = |route: &Route| matches!(&route.action, Action::Forward(to) if **to.pool.name() == *name.value);
+        let mut forwarding = compiled.iter().filter(|(_, route)| of_this(route)).peekable();
+        if forwarding.peek().is_some() && forwarding.all(|(_, route)| route.access.is_public()) {
+            let text =
+                format!("no route that forwards to `{}` has a token, so nobody has the claim `{claim}`", name.value);
+            let problem = Problem::new(balance.hash.at, text);
+            problems.push(problem.help("choose by a header or cookie, or give the routes a token"));
+        }
+    }
+}

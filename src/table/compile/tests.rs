@@ -1,0 +1,285 @@
+//! Files that can be read, and what is wrong with them all the same.
+
+use std::sync::Arc;
+
+use hilum_filters::api::Problem;
+
+use super::{Parts, Table};
+use crate::config::{Environment, env, routes, yaml};
+use crate::identity::SessionStore;
+use crate::identity::memory::MemoryStore;
+use crate::identity::metrics::SessionMetrics;
+use crate::services::Fleet;
+use crate::telemetry::Metrics;
+
+const HEAD: &str = r#"
+version: 1
+services:
+  s: { peers: ["http://127.0.0.1:1"] }
+tokens:
+  t:
+    from: [{ header: X-Token, scheme: Bearer }, { cookie: c }]
+    verify: { algorithms: [HS256], secret: "${SECRET}" }
+    identity: { X-User-ID: user_id }
+  with_cookie:
+    from: [{ cookie: d }]
+    verify: { algorithms: [HS256], secret: "${SECRET}" }
+    cookie: { name: d }
+routes:
+  - { match: GET /all, auth: { token: t }, forward: { service: s } }
+  - { match: GET /session, auth: public, session: { show: { token: with_cookie } } }
+"#;
+
+/// Every problem of a text, in the folder of this package.
+fn problems(text: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut node = yaml::parse(text).expect("YAML");
+    env::expand(&mut node, &Environment::of(&[("SECRET", "0123456789abcdef0123456789abcdef")]), &mut problems);
+    let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let Some(routes) = routes::read(&node, folder, &mut problems) else { return problems };
+    let metrics = Metrics::new().expect("metrics");
+    let session_metrics = SessionMetrics::register(&metrics.registry).expect("metrics");
+    let store: Arc<dyn SessionStore> = Arc::new(MemoryStore::new(8, session_metrics.clone()));
+    let parts = Parts {
+        fleet: &Fleet::new(&metrics.registry, None).expect("metrics"),
+        store: &store,
+        metrics: &metrics,
+        session_metrics: &session_metrics,
+        filters: &[hilum_filters::FILTERS],
+    };
+    Table::compile(&routes, text, &parts, &mut problems);
+    problems
+}
+
+/// One more route, a problem's text in it or none, and how its message begins.
+#[track_caller]
+fn check(cases: &[(&str, &str, &str)]) {
+    for (route, place, message) in cases {
+        let text = format!("{HEAD}  - {route}\n");
+        let told: Vec<_> =
+            problems(&text).iter().map(|p| (line(&text, p), format!("{} ({:?})", p.message, p.help))).collect();
+        let expected = usize::from(!message.is_empty());
+        let fits = told.iter().all(|(at, told)| at.starts_with(place) && told.starts_with(message));
+        assert!(fits && told.len() == expected, "{route}: {told:#?}");
+    }
+}
+
+/// The text from where a problem points at.
+fn line<'t>(text: &'t str, problem: &Problem) -> &'t str {
+    let line = text.lines().nth(problem.at.line as usize - 1).unwrap_or_default();
+    line.get(problem.at.col as usize - 1..).unwrap_or_default()
+}
+
+#[test]
+fn a_limit_that_limits_nothing_is_a_problem_where_it_is_written() {
+    let none = "`time: none` has no effect";
+    let whole = "this limit has no effect";
+    check(&[
+        ("{ match: /a, auth: public, forward: { service: s }, limits: { time: none } }", "", ""),
+        ("{ match: /a/**, auth: public, files: { root: src }, limits: { time: none } }", "", ""),
+        ("{ match: /a, auth: public, respond: {}, limits: { time: none } }", "none", none),
+        ("{ match: /a, auth: public, redirect: { to: /b }, limits: { time: none } }", "none", none),
+        ("{ match: /a, auth: public, health: {}, limits: { time: none } }", "none", none),
+        ("{ match: /a, auth: public, session: { logout: { token: t } }, limits: { time: none } }", "none", none),
+        (
+            "{ match: /a, auth: public, forward: { service: s }, reply: { 200: { json: 1 } }, limits: { time: none } }",
+            "none",
+            none,
+        ),
+        ("{ match: /a, auth: public, forward: { service: s }, limits: { reply: 1MiB } }", "1MiB", whole),
+        ("{ match: /a, auth: public, respond: {}, limits: { reply: 1MiB } }", "1MiB", whole),
+        (
+            "{ match: /a, auth: public, forward: { service: s }, reply: { 200: { json: 1 } }, limits: { reply: 1B } }",
+            "",
+            "",
+        ),
+        (
+            "{ match: /a, auth: public, session: { login: { token: t, service: s, path: /l } }, limits: { reply: 1B } }",
+            "",
+            "",
+        ),
+        ("{ group: g, limits: { time: none, reply: 1B }, auth: public, routes: [{ match: /a, respond: {} }] }", "", ""),
+    ]);
+}
+
+#[test]
+fn a_method_without_a_meaning_is_a_problem() {
+    check(&[
+        ("{ match: \"GET,HEAD /a/**\", auth: public, files: { root: src } }", "", ""),
+        ("{ match: /a/**, auth: public, files: { root: src } }", "", ""),
+        ("{ match: \"GET,POST /a/**\", auth: public, files: { root: src } }", "\"GET,POST", "`POST` has no meaning"),
+        ("{ match: POST /a, auth: public, session: { login: { token: t, service: s, path: /l } } }", "", ""),
+        (
+            "{ match: GET /a, auth: public, session: { login: { token: t, service: s, path: /l } } }",
+            "GET /a",
+            "`GET` has no meaning here: a sign-in has a body",
+        ),
+    ]);
+}
+
+#[test]
+fn a_folder_with_this_file_in_it_is_not_served() {
+    let problem = "has this file in it, and would serve it";
+    for root in [".", "..", "src/.."] {
+        check(&[(
+            &format!("{{ match: /a/**, auth: public, files: {{ root: {root} }} }}"),
+            root,
+            &format!("`{root}` {problem}"),
+        )]);
+    }
+}
+
+#[test]
+fn a_redirect_to_itself_is_a_problem() {
+    let denied = |to: &str| {
+        format!("{{ match: GET /a, auth: {{ token: with_cookie, when_denied: {{ else: {to} }} }}, respond: {{}} }}")
+    };
+    check(&[
+        ("{ match: GET /a, auth: public, redirect: { to: /a } }", "/a }", "`/a` is this route itself"),
+        ("{ match: GET /a, auth: public, redirect: { to: /a?x=1 } }", "/a?x", "`/a?x=1` is this route itself"),
+        ("{ match: /a/**, auth: public, redirect: { to: /a/b } }", "/a/b", "`/a/b` is this route itself"),
+        ("{ match: /a, auth: public, redirect: { to: /a, status: 308 } }", "/a,", "`/a` is this route itself"),
+        ("{ match: POST /a, auth: public, redirect: { to: /a, status: 307 } }", "/a,", "`/a` is this route itself"),
+        ("{ match: GET /a, auth: public, redirect: { to: /all } }", "", ""),
+        // After a form was sent, the page is shown by another route.
+        ("{ match: POST /all, auth: public, redirect: { to: /all, status: 303 } }", "", ""),
+        ("{ match: { path: /a, query: { old: \"*\" } }, auth: public, redirect: { to: /a } }", "", ""),
+        (
+            "{ match: { path: /a, query: { old: \"*\" } }, auth: public, redirect: { to: /a?old=1 } }",
+            "/a?old",
+            "`/a?old=1` is this route itself",
+        ),
+        (&denied("{ redirect: /a }"), "/a }", "`/a` is this route itself"),
+        (&denied("{ redirect: /a, clear_cookie: true }"), "", ""),
+        (&denied("{ redirect: /all }"), "", ""),
+    ]);
+}
+
+#[test]
+fn what_refused_callers_are_told_must_be_able_to_happen() {
+    let auth = |token: &str, denied: &str| {
+        format!("{{ match: GET /a, auth: {{ token: {token}, when_denied: {{ {denied} }} }}, respond: {{}} }}")
+    };
+    check(&[
+        (&auth("t", "else: { redirect: /b, clear_cookie: true }"), "true", "`clear_cookie` has no effect"),
+        (&auth("t", "else: { redirect: /b, clear_cookie: false }"), "", ""),
+        (&auth("with_cookie", "else: { redirect: /b, clear_cookie: true }"), "", ""),
+        (&auth("t", "login_refused: { redirect: /b }"), "login_refused", "expected `else` or one of token_missing"),
+        (&auth("t", "claim_mismatch: { redirect: //b }"), "//b", "a redirect goes to a path of ours"),
+    ]);
+}
+
+#[test]
+fn a_path_that_nobody_can_be_asked_for_is_a_problem() {
+    check(&[
+        ("{ match: /a, auth: public, forward: { service: s, path: /p/../q } }", "/p/../q", "nobody can be asked for"),
+        ("{ match: /a, auth: public, forward: { service: s, path: //x } }", "//x", "nobody can be asked for"),
+        ("{ match: /a, auth: public, forward: { service: s, path: x } }", "x }", "a path begins with `/`, found `x`"),
+        ("{ match: /a, auth: public, redirect: { to: /b/./c } }", "/b/./c", "nobody can be asked for"),
+        (
+            "{ match: /a, auth: public, session: { login: { token: t, service: s, path: l } } }",
+            "l }",
+            "a path begins with `/`, found `l`",
+        ),
+    ]);
+}
+
+#[test]
+fn a_name_that_would_always_be_none_is_a_problem() {
+    let no_body = "there is no `request.body` here";
+    let no_claims = "there are no `claims` here";
+    check(&[
+        ("{ match: /a, auth: public, respond: { json: \"{{ request.body }}\" } }", "\"{{", no_body),
+        ("{ match: /a, auth: public, respond: { json: \"{{ claims.x }}\" } }", "\"{{", no_claims),
+        ("{ match: /a, auth: { token: t }, respond: { json: \"{{ claims.x }}\" } }", "", ""),
+        ("{ match: /a, auth: public, health: {}, reply: { 200: { json: \"{{ request.body }}\" } } }", "\"{{", no_body),
+        ("{ match: /a, auth: public, health: {}, reply: { 200: { json: \"{{ claims.x }}\" } } }", "\"{{", no_claims),
+        (
+            "{ match: /a, auth: public, session: { show: { token: t } }, reply: { 200: { json: \"{{ claims.x }}\" } } }",
+            "",
+            "",
+        ),
+        (
+            "{ match: /a, auth: public, session: { show: { token: t } }, reply: { 200: { json: \"{{ request }}\" } } }",
+            "\"{{",
+            no_body,
+        ),
+        (
+            "{ match: /a, auth: public, forward: { service: s }, reply: { 200: { json: \"{{ request.body }}\" } } }",
+            "",
+            "",
+        ),
+        (
+            "{ match: /a, auth: public, forward: { service: s }, reply: { 200: { json: \"{{ claims.x }}\" } } }",
+            "\"{{",
+            no_claims,
+        ),
+        (
+            "{ match: /a, auth: { token: t }, session: { login: { token: t, service: s, path: \"/l/{claims.x}\" } } }",
+            "\"/l",
+            "a public route has no claims",
+        ),
+        (
+            "{ match: /a, auth: public, session: { login: { token: t, service: s, path: /l, send: { json: \"{{ claims }}\" } } } }",
+            "\"{{",
+            no_claims,
+        ),
+        ("{ match: /a, auth: public, forward: { service: s }, reply: {} }", "{}", "`reply` shapes nothing"),
+        (
+            "{ group: g, auth: public, reply: { 200: { json: 1 } }, routes: [{ match: /a, respond: {}, reply: null }] }",
+            "reply",
+            "`reply` has no effect: every",
+        ),
+    ]);
+}
+
+#[test]
+fn headers_that_belong_to_hilum_are_set_by_nobody_else() {
+    let respond = |name: &str| format!("{{ match: /a, auth: public, respond: {{ headers: {{ {name}: x }} }} }}");
+    for name in ["Transfer-Encoding", "Content-Length", "Connection", "Keep-Alive", "X-Hilum-Reason", "X-Request-ID"] {
+        check(&[(&respond(name), name, &format!("`{name}` is written by Hilum alone"))]);
+    }
+    check(&[(&respond("X-Team"), "", "")]);
+    let edit = |name: &str| {
+        format!(
+            "{{ match: /a, auth: public, respond: {{}}, filters: [{{ headers: {{ request: {{ set: {{ {name}: x }} }} }} }}] }}"
+        )
+    };
+    check(&[
+        (&edit("Authorization"), "Authorization", "`Authorization` belongs to Hilum"),
+        (&edit("X-User-ID"), "{ request", "headers: `x-user-id` belongs to a token"),
+        (&edit("X-Token"), "{ request", "headers: `x-token` belongs to a token"),
+        (&edit("X-Team"), "", ""),
+    ]);
+}
+
+#[test]
+fn peers_chosen_by_a_claim_need_a_route_with_a_token() {
+    let file = |auth: &str| {
+        HEAD.replace("[\"http://127.0.0.1:1\"]", "[\"http://127.0.0.1:1\"], balance: { hash: { claim: org } }")
+            .replace("auth: { token: t }, forward", &format!("auth: {auth}, forward"))
+            + "  - { match: GET /t, auth: { token: t }, respond: {} }\n"
+    };
+    assert_eq!(problems(&file("{ token: t }")), []);
+    let text = file("public");
+    let told = problems(&text);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(line(&text, &told[0]).starts_with("{ claim: org }"), "{told:?}");
+    assert_eq!(told[0].message, "no route that forwards to `s` has a token, so nobody has the claim `org`");
+}
+
+#[test]
+fn each_mistake_is_told_once() {
+    let empty = HEAD.replace("from: [{ header: X-Token, scheme: Bearer }, { cookie: c }]", "from: []");
+    let told: Vec<_> = problems(&empty).into_iter().map(|p| p.message).collect();
+    assert_eq!(told, ["a token is looked for in one place at least"]);
+    let both = format!("{HEAD}  - {{ match: /a, auth: public, redirect: {{ to: \"https://x/\", status: 200 }} }}\n");
+    let told: Vec<_> = problems(&both).into_iter().map(|p| p.message).collect();
+    assert_eq!(
+        told,
+        [
+            "200 is no redirect: write 301, 302, 303, 307 or 308",
+            "a redirect goes to a path of ours, such as `/index.html`, found `https://x/`"
+        ]
+    );
+}

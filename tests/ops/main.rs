@@ -1,0 +1,12 @@
+//! What operators do to a running gateway: peers die, files change, signals come. Requests are counted, and none may be lost.
+
+#![allow(clippy::large_futures, reason = "a test runs once")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod balance;
+mod drain;
+mod files;
+mod load;
+mod peers;
