@@ -13,6 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 const READY: &str = "echo '[INFO] ready listeners=[0.0.0.0:5000] admin=127.0.0.1:9901' >&2\n";
@@ -98,13 +99,14 @@ async fn the_demo_starts_the_gateway_says_where_it_is_and_ends_with_it() {
     check_end("it ends", &root, start(&root, &[]), 1, &["the gateway ended by itself: exit status: 0"]).await;
 
     let root = folder("stuck", &format!("{READY}trap '' TERM\nwhile :; do sleep 0.02; done\n"));
-    let child = start(&root, &[]);
+    let mut child = start(&root, &[]);
     note(&root).await;
     let id = Pid::from_raw(child.id().unwrap().cast_signed());
     kill(id, Signal::SIGINT).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !told.next_line().await.unwrap().expect("it says that it stops").contains("stopping") {}
     kill(id, Signal::SIGINT).unwrap();
-    check_end("a second signal does not wait", &root, child, 0, &["stopping"]).await;
+    check_end("a second signal does not wait", &root, child, 0, &[]).await;
 
     let root = folder("alone", "");
     check_end("no gateway", &root, start(&root, &[]), 1, &["hilum is not there: build it first"]).await;

@@ -67,7 +67,11 @@ impl ShutdownSignalWatch for Signals {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => drop(self.reload.now().await),
+                _ = hup.recv() => {
+                    // On its own, since a file that does not hold still is waited for, and a stop must not wait with it.
+                    let reload = self.reload.clone();
+                    tokio::spawn(async move { reload.now().await });
+                }
             }
         }
         let until = Instant::now() + self.drain;
