@@ -19,7 +19,7 @@ demo: prerequisites
 	exec target/demo/hilum-demo
 
 test: prerequisites
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 lint: prerequisites
 	$(CARGO) fmt --all --check

@@ -36,7 +36,7 @@
 //! # Invariants
 //!
 //! * `config`, `router`, `template`, `refusal`, `table::decide` are pure: they know no socket, no file, no clock of their own.
-//! * A [`table::Table`] is never changed. A request takes it once and keeps it to its log line.
+//! * A `Table` is never changed. A request takes it once and keeps it to its log line.
 //! * Only `proxy` knows Pingora's session. Only `refusal` turns a failure into a reason and a status. Only `config::env` reads the
 //!   environment. No `static` holds state.
 //! * Identity headers are written in one place, after Pingora removed what the client's `Connection` named.

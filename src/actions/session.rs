@@ -71,13 +71,20 @@ pub fn show(caller: &Caller) -> Result<Answer, Reason> {
     Ok(Answer::json(StatusCode::OK, body))
 }
 
+/// Nobody is signed in so many times; each costs a look into the store.
+const MOST_TOKENS: usize = 8;
+
 /// Ends the sessions of the tokens that came with the request. An unknown token is as good as signed out.
 ///
 /// # Errors
 /// `store_unavailable`: the session was not ended, so the cookie stays as well.
 pub async fn logout(token: &Token, headers: &HeaderMap, secure: bool, now: Now) -> Result<Answer, Reason> {
     // All that came along, the one beside a better one too: after a sign-out none of them may be of use.
-    for text in token.find_all(headers) {
+    let found = token.find_all(headers);
+    if found.len() > MOST_TOKENS {
+        return Err(Reason::TokenInvalid);
+    }
+    for text in found {
         token.end_session(text, now).await.map_err(|_| Reason::StoreUnavailable)?;
     }
     let mut answer = Answer::json(StatusCode::OK, "{}");

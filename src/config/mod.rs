@@ -1,6 +1,6 @@
 //! TEXT → VALUES. Pure: reads what it is given, and does nothing else.
 //!
-//! Text → [`yaml`] → a tree with a place on every value → [`env`] (`${VAR}`) → [`inherit`] → strict readers. Every problem of a
+//! Text → [`yaml`] → a tree with a place on every value → [`mod@env`] (`${VAR}`) → [`inherit`] → strict readers. Every problem of a
 //! file is collected, those of the table too, and shown at once by [`problem`].
 
 pub mod conf;

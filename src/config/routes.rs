@@ -154,7 +154,7 @@ pub struct Timeouts {
     /// TCP and TLS. Default 1s.
     #[serde(default)]
     pub connect: Option<Try<Positive<Span>>>,
-    /// Until the head of the answer, and between two pieces of its body. Default 10s.
+    /// Until the head of the answer, and between two pieces of its body; with `time: none` until its head. Default 10s.
     #[serde(default)]
     pub response: Option<Try<Positive<Span>>>,
     /// How long an unused connection is kept. Default 50s.

@@ -55,9 +55,8 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
         let Some(picked) = forward.pool.pick(onward.key) else {
             return respond::refuse(session, ctx, Reason::NoHealthyPeer.into(), By::Engine).await.map(|()| true);
         };
-        let response = forward.pool.options().timeouts.response;
         ctx.service = Some(forward.pool.name().clone());
-        ctx.asked = Some(Asked { picked, since: Instant::now(), response, answered: None });
+        ctx.asked = Some(Asked { picked, since: Instant::now(), answered: None });
         let Verdict::Forward(onward) = verdict else { unreachable!("it was one a line ago") };
         ctx.onward = onward;
         if tunnel::is_asked_for(session) {
@@ -117,7 +116,7 @@ fn enter(ctx: &mut Ctx, head: &RequestHeader, route: &Arc<Route>) {
     ctx.facts.route = route.name.clone();
     ctx.states = route.chain.states();
     ctx.deadline = route.limits.time.map(|time| ctx.facts.started + time);
-    guard::due_at(ctx.deadline);
+    guard::deadline(ctx.deadline);
     ctx.head = route.chain.takes_part(Phase::Log).then(|| Box::new(head.clone()));
     ctx.route = Some(route.clone());
 }
@@ -279,6 +278,7 @@ async fn session_answer(
         SessionAction::Login(login) => {
             // Whoever signs in is nobody yet, whatever token came along.
             ctx.caller = Caller::Missing;
+            ctx.facts.claims = None;
             ctx.service = Some(login.service().clone());
             let head = own_head(session.req_header(), ctx, false)?;
             let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;

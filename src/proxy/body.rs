@@ -8,8 +8,8 @@ use pingora_error::ErrorType;
 use pingora_proxy::Session;
 use tokio::time::timeout_at;
 
-use super::Ctx;
 use super::respond::{LINGER, linger_until};
+use super::{Ctx, guard};
 use crate::refusal::{Reason, Refusal};
 
 /// A body up to this is read to its end, and the connection kept (design §7).
@@ -35,11 +35,16 @@ pub(super) async fn read(session: &mut Session, ctx: &mut Ctx, limit: u64) -> Re
     loop {
         let piece = match timeout_at(deadline, session.read_request_body()).await {
             Err(_) => return Err(Reason::ClientTooSlow.into()),
-            Ok(Err(e)) if *e.etype() == ErrorType::ReadTimedout => return Err(Reason::ClientTooSlow.into()),
+            Ok(Err(e)) if *e.etype() == ErrorType::ReadTimedout || guard::overdue().is_some() => {
+                return Err(Reason::ClientTooSlow.into());
+            }
             Ok(Err(_)) => return Err(Reason::Malformed.into()),
             Ok(Ok(piece)) => piece,
         };
-        let Some(piece) = piece else { return Ok(body.freeze()) };
+        let Some(piece) = piece else {
+            guard::is_uploaded();
+            return Ok(body.freeze());
+        };
         if (body.len() + piece.len()) as u64 > limit {
             return Err(Reason::BodyTooLarge.into());
         }

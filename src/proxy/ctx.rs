@@ -8,7 +8,7 @@ use hilum_filters::api::{Depth, Facts, Outcome, RequestId, States};
 use http::{Method, StatusCode};
 use pingora_http::RequestHeader;
 
-use super::guard::{self, app::Counted};
+use super::guard::{self, Overdue, app::Counted};
 use super::{CLIENT_GONE, Gateway};
 use crate::actions::forward::Onward;
 use crate::identity::{Caller, Now};
@@ -45,8 +45,6 @@ pub struct Ctx {
     pub(super) reason: Option<&'static str>,
     /// Bytes of the request's body that went on.
     pub(super) received: u64,
-    /// The request has gone on whole, so that it is the service's turn.
-    pub(super) is_sent: bool,
     /// How the peer failed, where Pingora does not tell.
     pub(super) fault: Option<Fault>,
     /// The service that was asked, in whatever way.
@@ -55,6 +53,8 @@ pub struct Ctx {
     pub(super) written: u16,
     /// The client's head, kept when a filter wants to be told of exchanges that are dropped, too.
     pub(super) head: Option<Box<RequestHeader>>,
+    /// Bytes of a tunnel that went to the client, which Pingora does not count.
+    pub(super) tunneled: u64,
     method: Method,
     told: bool,
     _in_flight: Counted,
@@ -64,8 +64,6 @@ pub struct Ctx {
 pub(super) struct Asked {
     pub(super) picked: Picked,
     pub(super) since: Instant,
-    /// How long the service may be silent.
-    pub(super) response: Duration,
     pub(super) answered: Option<(StatusCode, Duration)>,
 }
 
@@ -97,11 +95,11 @@ impl Ctx {
             params: Vec::new(),
             reason: None,
             received: 0,
-            is_sent: false,
             fault: None,
             service: None,
             written: 0,
             head: None,
+            tunneled: 0,
             method: Method::GET,
             told: false,
             _in_flight: Counted::new(&gateway.metrics().in_flight),
@@ -119,22 +117,12 @@ impl Ctx {
         self.left() == Some(Duration::ZERO)
     }
 
-    /// The service is waited for: its own timeout runs, within the request's deadline. In a stream, which has no deadline, it
-    /// runs until the head of the answer has come.
-    pub(super) fn expect_service(&self) {
-        let Some(asked) = &self.asked else { return };
-        let is_open_end = self.deadline.is_none() && asked.answered.is_some();
-        let by_service = (self.is_sent && !is_open_end).then(|| Instant::now() + asked.response);
-        guard::due_at(by_service.into_iter().chain(self.deadline).min());
-    }
-
-    /// Why an overdue exchange is: its own deadline, or the service's timeout; and who kept it waiting.
-    pub(super) fn overdue(&self) -> (Reason, Option<Fault>) {
-        match (self.is_late(), self.asked.is_some() && self.is_sent) {
-            (true, true) => (Reason::Deadline, Some(Fault::Deadline)),
-            (false, true) => (Reason::PeerTimeout, Some(Fault::Timeout)),
-            (true, false) if self.asked.is_none() => (Reason::Deadline, None),
-            _ => (Reason::ClientTooSlow, None),
+    /// The reason for what the guard found overdue, and the fault of the service, if it is one.
+    pub(super) fn reason_for(&self, overdue: Overdue) -> (Reason, Option<Fault>) {
+        match overdue {
+            Overdue::Client => (Reason::ClientTooSlow, None),
+            Overdue::Silence => (Reason::PeerTimeout, Some(Fault::Timeout)),
+            Overdue::Deadline => (Reason::Deadline, self.asked.as_ref().map(|_| Fault::Deadline)),
         }
     }
 
@@ -199,19 +187,20 @@ impl Drop for Ctx {
         }
         let (reason, fault) = if std::thread::panicking() {
             (Reason::Internal.name(), None)
-        } else if guard::is_overdue() {
-            let (reason, fault) = self.overdue();
+        } else if let Some(overdue) = guard::overdue() {
+            let (reason, fault) = self.reason_for(overdue);
             (reason.name(), fault)
         } else if self.gateway.is_draining() {
             (Reason::Draining.name(), None)
         } else {
             (CLIENT_GONE, None)
         };
-        self.reason.get_or_insert(reason);
-        if reason != CLIENT_GONE {
+        if self.reason.is_none() && reason != CLIENT_GONE {
             self.gateway.metrics().rejected(reason);
         }
-        let head = self.head.take();
+        self.reason.get_or_insert(reason);
+        // No filter runs during a panic: a second one would end the process.
+        let head = self.head.take().filter(|_| !std::thread::panicking());
         self.tell(head.as_deref(), self.written, 0, fault);
     }
 }

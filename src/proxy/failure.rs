@@ -25,8 +25,8 @@ impl Failure {
         {
             return Failure::Known(reason);
         }
-        if guard::is_overdue() {
-            let (reason, fault) = ctx.overdue();
+        if let Some(overdue) = guard::overdue() {
+            let (reason, fault) = ctx.reason_for(overdue);
             return fault.map_or(Failure::Known(reason), Failure::Service);
         }
         match (error.esource(), error.etype()) {

@@ -12,7 +12,7 @@ use crate::identity::Caller;
 use crate::table::Table;
 
 /// Speak for a client where a program trusts them; Hilum alone writes those that it has something to say for.
-const STRIPPED: [&str; 11] = [
+const STRIPPED: [&str; 18] = [
     "forwarded",
     "x-real-ip",
     "x-scheme",
@@ -24,9 +24,25 @@ const STRIPPED: [&str; 11] = [
     "x-method-override",
     "remote-user",
     "x-remote-user",
+    "x-remote-addr",
+    "x-cluster-client-ip",
+    "x-arr-clientcert",
+    "x-authenticated-user",
+    "fastly-client-ip",
+    "client-cert",
+    "client-cert-chain",
 ];
-const STRIPPED_PREFIXES: [&str; 7] =
-    ["x-forwarded-", "x-client-", "x-original-", "x-rewrite-", "x-http-method", "x-middleware-", "x-ssl-"];
+const STRIPPED_PREFIXES: [&str; 9] = [
+    "ssl-client-",
+    "x-auth-request-",
+    "x-forwarded",
+    "x-client-",
+    "x-original-",
+    "x-rewrite-",
+    "x-http-method",
+    "x-middleware-",
+    "x-ssl-",
+];
 /// Belong to one connection (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
@@ -103,14 +119,16 @@ fn strip(table: &Table, headers: &mut HeaderMap, passes_cookies: bool) {
 
 /// The caller's token is for Hilum, whatever else a service may see of the cookies.
 fn drop_own_cookies(table: &Table, headers: &mut HeaderMap) {
-    let is_ours = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default().trim();
-        table.own_cookies.iter().any(|own| **own == *name)
+    // Bytes, since cookies may hold anything; a line must not vanish for one letter of one of them.
+    let is_ours = |pair: &[u8]| {
+        let name = pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
+        table.own_cookies.iter().any(|own| own.as_bytes() == name)
     };
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let kept: Vec<&str> = lines.flat_map(|line| line.split(';')).filter(|pair| !is_ours(pair)).map(str::trim).collect();
+    let lines = headers.get_all(header::COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|b| *b == b';')).filter(|pair| !is_ours(pair));
+    let kept = pairs.map(<[u8]>::trim_ascii).collect::<Vec<_>>().join(&b"; "[..]);
     // What came in as a header goes out as one.
-    let kept = HeaderValue::from_str(&kept.join("; ")).ok().filter(|kept| !kept.is_empty());
+    let kept = HeaderValue::from_bytes(&kept).ok().filter(|kept| !kept.is_empty());
     headers.remove(header::COOKIE);
     headers.extend(kept.map(|kept| (header::COOKIE, kept)));
 }
@@ -136,7 +154,7 @@ fn is_stripped(name: &HeaderName) -> bool {
         return true;
     }
     // The first letters tell nearly every other name apart at once.
-    matches!(text.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'p' | b'r'))
+    matches!(text.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c' | b'p' | b'r' | b's'))
         && (STRIPPED.contains(&text) || STRIPPED_PREFIXES.iter().any(|prefix| text.starts_with(prefix)))
 }
 

@@ -8,7 +8,7 @@ use hilum_filters::api::{Chunk, Phase};
 use http::{StatusCode, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
@@ -20,7 +20,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::services::Fault;
 
 /// How long a client may take between two pieces of its body, and to take a piece of ours (design §7).
-const STALL: Duration = Duration::from_secs(30);
+pub(super) const STALL: Duration = Duration::from_secs(30);
 
 #[async_trait]
 impl ProxyHttp for Gateway {
@@ -58,6 +58,7 @@ impl ProxyHttp for Gateway {
         let left = ctx.left();
         let asked = ctx.asked.as_ref().ok_or_else(|| failure::error(Reason::Internal))?;
         let mut peer = asked.picked.peer.http_peer();
+        let response = peer.options.read_timeout;
         if let Some(left) = left {
             let options = &mut peer.options;
             for timeout in
@@ -68,8 +69,10 @@ impl ProxyHttp for Gateway {
         }
         if !session.is_http2() {
             // Pingora's wait for the service runs while the client still sends, and in a stream that is quiet by nature. The guard
-            // knows whose turn it is; only for HTTP/2, where it can't make anybody answer, Pingora's own timeout stays.
-            peer.options.read_timeout = None;
+            // knows whose turn it is; only for HTTP/2, where it can't make anybody answer, Pingora's own timeout stays. The rest of
+            // the request's time bounds it here, for a service that takes nothing: then nobody reads from the client either.
+            guard::patience(response);
+            peer.options.read_timeout = left;
         }
         Ok(Box::new(peer))
     }
@@ -93,7 +96,7 @@ impl ProxyHttp for Gateway {
             head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
         }
         // A retry sends the body again from its first byte.
-        (ctx.received, ctx.is_sent) = (0, false);
+        ctx.received = 0;
         Ok(())
     }
 
@@ -110,10 +113,9 @@ impl ProxyHttp for Gateway {
         }
         ctx.received += body.as_ref().map_or(0, Bytes::len) as u64;
         if end {
-            ctx.is_sent = true;
-            // From here on the service is waited for.
-            ctx.expect_service();
+            guard::is_uploaded();
         }
+        guard::progress();
         let Some(route) = ctx.route.clone() else { return Ok(()) };
         if ctx.received > route.limits.body {
             return Err(failure::error(Reason::BodyTooLarge));
@@ -126,11 +128,19 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_response_filter(&self, _: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Nothing was asked to switch: upgrades don't come this way.
+            return Err(failure::error(Reason::PeerGarbage));
+        }
         if let Some(asked) = &mut ctx.asked
-            && (!head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS)
+            && !head.status.is_informational()
         {
             asked.answered = Some((head.status, asked.since.elapsed()));
-            ctx.expect_service();
+            guard::progress();
+            if ctx.deadline.is_none() {
+                // A stream: its head has come, and from here on it may be quiet for as long as it likes.
+                guard::patience(None);
+            }
         }
         forward::from_service(&ctx.table, head);
         Ok(())
@@ -163,8 +173,11 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
         // A service that sends a byte now and then would meet every single timeout, but not the deadline.
-        ctx.expect_service();
-        if ctx.is_late() {
+        guard::progress();
+        if end {
+            // What is left is the client's to take.
+            guard::patience(None);
+        } else if ctx.is_late() {
             return Err(failure::error(Reason::Deadline));
         }
         if let Some(route) = ctx.route.clone()
@@ -190,7 +203,9 @@ impl ProxyHttp for Gateway {
             _ => None,
         };
         let is_idempotent = sent.unwrap_or(&session.req_header().method).is_idempotent();
-        if !is_idempotent || guard::is_overdue() || session.as_ref().retry_buffer_truncated() {
+        let by_service = *error.esource() == ErrorSource::Upstream;
+        if !is_idempotent || !by_service || guard::overdue().is_some() || session.as_ref().retry_buffer_truncated() {
+            // A client that left asks nothing any more.
             error.set_retry(false);
         } else if client_reused && session.response_written().is_none() && Fault::of(&error) == Fault::Reset {
             // A kept connection that was closed already: Pingora sees it as such only when it reads, not when it writes a body.
@@ -216,7 +231,7 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
         let fault = error.and_then(|e| Failure::of(e, ctx).fault());
         let status = session.response_written().map_or(0, |head| head.status.as_u16());
-        let sent = session.body_bytes_sent() as u64;
+        let sent = session.body_bytes_sent() as u64 + ctx.tunneled;
         if error.is_some() && ctx.reason.is_none() {
             ctx.reason = Some(CLIENT_GONE);
         }

@@ -1,4 +1,4 @@
-//! The only place that knows Pingora's session and implements [`ProxyHttp`]. Each hook is a few lines of translation.
+//! The only place that knows Pingora's session and implements its `ProxyHttp`. Each hook is a few lines of translation.
 //!
 //! `request_filter` does what the map in the crate's documentation says: front door, [`decide`](crate::table::decide), filters,
 //! action. Only a streamed `forward` lets Pingora go on; everything else is answered there.

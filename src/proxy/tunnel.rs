@@ -1,12 +1,18 @@
 //! WebSockets: the client's connection and the peer's, joined.
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora_error::Result;
 use pingora_proxy::Session;
-use tokio::time::Instant;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ctx::Asked;
-use super::respond::{self, By};
+use super::hooks::STALL;
+use super::respond::{self, By, LINGER};
 use super::{Ctx, act, body, forward, guard};
 use crate::actions::forward::Forward;
 use crate::actions::{Answer, Content};
@@ -35,7 +41,8 @@ pub(super) async fn run(session: &mut Session, ctx: &mut Ctx, forward: &Forward)
 async fn ask(session: &Session, ctx: &mut Ctx, forward: &Forward) -> Result<Upgrade, Reason> {
     let mut head = act::own_head(session.req_header(), ctx, forward.passes_cookies)?;
     act::aim(&mut head, forward, &ctx.onward)?;
-    let Some(Asked { picked, response, since, .. }) = &ctx.asked else { return Err(Reason::Internal) };
+    let Some(Asked { picked, since, .. }) = &ctx.asked else { return Err(Reason::Internal) };
+    let response = forward.pool.options().timeouts.response;
     let authority = picked.peer.authority().clone();
     let fixed = [
         (header::HOST, authority),
@@ -45,7 +52,7 @@ async fn ask(session: &Session, ctx: &mut Ctx, forward: &Forward) -> Result<Upgr
     for (name, value) in fixed {
         head.insert_header(name, value).map_err(|_| Reason::Internal)?;
     }
-    let due = ctx.deadline.into_iter().chain([std::time::Instant::now() + *response]).min().map(Instant::from);
+    let due = ctx.deadline.into_iter().chain([std::time::Instant::now() + response]).min().map(Instant::from);
     let (peer, since) = (picked.peer.clone(), *since);
     match upgrade(&forward.pool, &peer, head, due.unwrap_or_else(Instant::now)).await {
         Ok(answer) => {
@@ -63,36 +70,98 @@ async fn ask(session: &Session, ctx: &mut Ctx, forward: &Forward) -> Result<Upgr
 }
 
 /// Bytes both ways until one side ends. Without a deadline of the route it lasts as long as both like.
-async fn join(session: &mut Session, ctx: &mut Ctx, mut peer: Upgrade) -> Result<()> {
-    guard::due_at(ctx.deadline);
-    session.as_downstream_mut().set_read_timeout(None);
+async fn join(session: &mut Session, ctx: &mut Ctx, peer: Upgrade) -> Result<()> {
+    guard::is_uploaded();
+    // The head goes out as any other; from there on nobody but this function keeps time.
+    guard::deadline(None);
     let mut head = peer.head.clone();
     forward::from_service(&ctx.table, &mut head);
     forward::to_client(ctx, &mut head)?;
     ctx.written = StatusCode::SWITCHING_PROTOCOLS.as_u16();
     session.write_response_header(head, false).await?;
-    loop {
-        tokio::select! {
-            read = peer.read() => match read {
-                Ok(Some(bytes)) => session.write_response_body(Some(bytes), false).await?,
-                Ok(None) => return session.write_response_body(None, true).await,
-                Err(fault) => {
-                    ctx.fault = Some(fault);
-                    ctx.reason = Some(Reason::from(fault).name());
-                    return session.write_response_body(None, true).await;
-                }
-            },
-            read = session.read_request_body() => match read? {
-                None => return Ok(()),
-                Some(bytes) => if let Err(fault) = peer.write(&bytes).await {
-                    ctx.fault = Some(fault);
-                    ctx.reason = Some(Reason::from(fault).name());
-                    return session.write_response_body(None, true).await;
-                },
-            },
+    let mut from_client = Vec::new();
+    let lent = guard::lend(async || {
+        while let Some(bytes) = session.read_request_body().await? {
+            from_client.extend_from_slice(&bytes);
         }
+        Ok(())
+    });
+    // HTTP/2 asks for tunnels in another way (RFC 8441), which is never offered.
+    let Some(client) = lent.await? else { return Err(super::failure::error(Reason::Internal)) };
+    let (from_peer, peer) = peer.into_stream().await;
+    let (client, peer) = (tokio::io::split(client), tokio::io::split(peer));
+    let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+    let ended = {
+        let upward = pin!(carry(from_client, client.0, peer.1, &up));
+        let downward = pin!(carry(from_peer, peer.0, client.1, &down));
+        let both = async {
+            // A side that has said its last word may still listen, but nobody waits for it for long.
+            match select(upward, downward).await {
+                Either::Left(rest) => drop(timeout(LINGER.0, rest).await),
+                Either::Right(rest) => drop(timeout(LINGER.0, rest).await),
+            }
+        };
+        match ctx.deadline {
+            Some(at) => timeout_at(at.into(), both).await.is_ok(),
+            None => {
+                both.await;
+                true
+            }
+        }
+    };
+    if !ended {
+        ctx.reason = Some(Reason::Deadline.name());
+    }
+    ctx.received = up.into_inner();
+    ctx.tunneled = down.into_inner();
+    Ok(())
+}
+
+/// What goes on when one of two has ended: the other.
+enum Either<A, B> {
+    Left(B),
+    Right(A),
+}
+
+async fn select<A: Future<Output = ()> + Unpin, B: Future<Output = ()> + Unpin>(mut a: A, mut b: B) -> Either<A, B> {
+    tokio::select! {
+        () = &mut a => Either::Left(b),
+        () = &mut b => Either::Right(a),
     }
 }
+
+/// Carries bytes one way until they end or break. Each way has its own buffer and waits for nobody but its own two ends.
+async fn carry(early: Vec<u8>, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
+    let mut buffer = early;
+    let mut len = buffer.len();
+    loop {
+        if len > 0 {
+            let written = timeout(STALL, async {
+                to.write_all(&buffer[..len]).await?;
+                to.flush().await
+            });
+            match written.await {
+                Ok(Ok(())) => count.fetch_add(len as u64, Relaxed),
+                // Broken, or not taken for so long that nobody listens any more.
+                _ => return,
+            };
+        }
+        if buffer.len() < BUFFER {
+            buffer.resize(BUFFER, 0);
+        }
+        len = match from.read(&mut buffer).await {
+            Ok(len) if len > 0 => len,
+            _ => {
+                // The other end learns that no more will come; that it has gone already is no matter.
+                let _ = to.shutdown().await;
+                return;
+            }
+        };
+    }
+}
+
+/// Bytes of each way of a tunnel.
+const BUFFER: usize = 16 * 1024;
 
 /// The peer said no: its answer, whole.
 async fn pass_on(ctx: &mut Ctx, mut peer: Upgrade) -> Result<Answer, Reason> {
@@ -100,7 +169,7 @@ async fn pass_on(ctx: &mut Ctx, mut peer: Upgrade) -> Result<Answer, Reason> {
     let mut body = bytes::BytesMut::new();
     let deadline = ctx.call_deadline();
     loop {
-        let read = tokio::time::timeout_at(deadline, peer.read()).await.unwrap_or(Err(Fault::Deadline));
+        let read = timeout_at(deadline, peer.read()).await.unwrap_or(Err(Fault::Deadline));
         match read {
             Ok(None) => break,
             Ok(Some(bytes)) if (body.len() + bytes.len()) as u64 <= limit => body.extend_from_slice(&bytes),

@@ -128,7 +128,7 @@ const SLEEPS: &[(&str, usize, &str)] = &[
     ),
     ("tests/harness/mod.rs", 1, "conditions of another process, asked again until they hold"),
     ("tests/harness/service.rs", 1, "a service that is slow on demand"),
-    ("demo/tests/process.rs", 2, "conditions of another process, asked again until they hold"),
+    ("demo/tests/process.rs", 1, "conditions of another process, asked again until they hold"),
 ];
 
 #[test]

@@ -18,8 +18,9 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use std::future::Future;
 
+use super::exchange::{EXCHANGE, Exchange};
 use super::io::GuardIo;
-use super::{Connection, Deadlines, EXCHANGE, Exchange, Fresh, GRACE, Phase, is_past};
+use super::{Connection, Deadlines, Fresh, GRACE, Phase, is_past, lock};
 use crate::proxy::Gateway;
 use crate::refusal::Reason;
 
@@ -114,35 +115,42 @@ impl HttpServerApp for GuardedHttp {
         let connection =
             session.stream().and_then(|s| (**s).as_any().downcast_ref::<GuardIo>()).map(|io| io.connection().clone());
         if let Some(connection) = &connection {
-            connection.enter(Phase::Idle);
-            connection.received.store(0, Relaxed);
-            connection.sent.store(0, Relaxed);
-            connection.status.store(0, Relaxed);
-            connection.overdue.store(false, Relaxed);
+            connection.begin();
         }
         // Pingora's own wait between requests is per read; ours is exact. 0 switches it off and leaves keep-alive on.
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(0));
         }
         let exchange = Arc::new(Exchange::new(connection.clone()));
-        let mut timer = connection.as_ref().and_then(|c| lock(c).take());
+        let mut timer = connection.as_ref().and_then(|c| lock(&c.timer).take());
         let mut work = pin!(EXCHANGE.scope(exchange.clone(), self.proxy.process_new_http(session, shutdown)));
+        let (mut waited_for_client, mut is_overdue) = (true, false);
         let reused = poll_fn(|context| {
             loop {
+                if let Some(connection) = &connection {
+                    connection.is_read.store(false, Relaxed);
+                }
                 if let Poll::Ready(reused) = work.as_mut().poll(context) {
                     return Poll::Ready(Some(reused));
                 }
                 if connection.as_ref().is_some_and(|c| c.timed_out.load(Relaxed)) {
                     return Poll::Ready(None);
                 }
-                match exchange.due() {
-                    Some(due) if is_past(&mut timer, due, context) => {}
-                    _ => return Poll::Pending,
+                let waits_for_client = exchange.waits_for_client();
+                if waited_for_client && !waits_for_client {
+                    exchange.progress();
                 }
+                waited_for_client = waits_for_client;
+                let why = match exchange.due() {
+                    Some((due, why)) if is_past(&mut timer, due, context) => why,
+                    _ => return Poll::Pending,
+                };
                 match &connection {
                     // Polled again at once, and whoever reads from the client finds the error and answers.
-                    Some(connection) if !connection.overdue.swap(true, Relaxed) => {
-                        exchange.set_due(Some(Instant::now() + GRACE));
+                    Some(connection) if !is_overdue => {
+                        is_overdue = true;
+                        connection.overdue.store(why as u8, Relaxed);
+                        exchange.give_grace(why, GRACE);
                     }
                     // Nobody read, or it is HTTP/2, where only the stream can be ended.
                     _ => return Poll::Ready(None),
@@ -151,7 +159,7 @@ impl HttpServerApp for GuardedHttp {
         })
         .await;
         if let Some(connection) = &connection {
-            *lock(connection) = timer;
+            *lock(&connection.timer) = timer;
         }
         if !exchange.seen.load(Relaxed) {
             self.count_unseen(&exchange);
@@ -188,10 +196,6 @@ impl GuardedHttp {
         let reason = if status == 405 { Reason::MethodNotAllowed } else { reason };
         self.gateway.log_unseen(status, reason);
     }
-}
-
-fn lock(connection: &Connection) -> std::sync::MutexGuard<'_, Option<std::pin::Pin<Box<tokio::time::Sleep>>>> {
-    connection.timer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A gauge that is one higher while this lives, also when a task is cancelled or panics.

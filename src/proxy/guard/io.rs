@@ -16,7 +16,7 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::{Connection, Deadlines, Phase, is_past};
+use super::{Connection, Deadlines, Phase, is_past, lock};
 
 /// The stream with its deadlines. Reading keeps time; the rest goes through unchanged.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ impl GuardIo {
 
     fn count(&mut self, bytes: &[u8], written: &Poll<std::io::Result<usize>>) {
         self.is_unflushed |= written.is_ready();
+        self.connection.is_blocked.store(written.is_pending(), Relaxed);
         if let Poll::Ready(Ok(written)) = written
             && self.connection.sent.fetch_add(*written as u64, Relaxed) == 0
         {
@@ -74,8 +75,14 @@ impl AsyncRead for GuardIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
-        if this.connection.overdue.load(Relaxed) {
+        if this.connection.overdue.load(Relaxed) != 0 {
             return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
+        }
+        if this.connection.lends.swap(false, Relaxed) {
+            // Whoever reads finds the end here, and the stream is somebody else's from now on.
+            let nothing: Stream = Box::new(tokio::io::duplex(1).0);
+            *lock(&this.connection.lent) = Some(std::mem::replace(&mut this.io, nothing));
+            return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
@@ -90,7 +97,8 @@ impl AsyncRead for GuardIo {
             }
             Poll::Pending if this.connection.is(Phase::Busy) => {
                 this.want = None;
-                if this.is_unflushed && Pin::new(&mut this.io).poll_flush(context).is_ready() {
+                this.connection.is_read.store(true, Relaxed);
+                if this.is_unflushed && Pin::new(&mut *this).poll_flush(context).is_ready() {
                     // The proxy waits for the service. What there is of the answer goes out now: Pingora holds a body of known
                     // length back until the buffer is full, and a slow one would look like none for minutes.
                     this.is_unflushed = false;
@@ -124,6 +132,7 @@ impl AsyncWrite for GuardIo {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(context);
         this.is_unflushed &= flushed.is_pending();
+        this.connection.is_blocked.store(flushed.is_pending(), Relaxed);
         flushed
     }
 

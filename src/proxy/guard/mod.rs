@@ -1,21 +1,26 @@
 //! The two layers around Pingora's proxy that keep time: one per connection, one per request.
 //!
-//! Pingora applies its timeouts to single reads, so a client that sends one byte at a time holds a connection for ever, and it
-//! has no deadline over a whole exchange. The connection's own IO ([`io::GuardIo`]) sees the first byte of a head and closes
-//! when the head is late or the connection idle; the request's layer ([`app::GuardedHttp`]) ends an exchange when it is overdue:
-//! first its client's connection gives an error to whoever reads from it, which leads to an answer; what goes on all the same
-//! is dropped a moment later.
+//! Pingora applies its timeouts to single reads, so a client that sends one byte at a time holds a connection for ever; it has no
+//! deadline over a whole exchange, and its wait for the service runs while the client still sends. The connection's own IO
+//! ([`io::GuardIo`]) sees the first byte of a head and closes when the head is late or the connection idle; it also sees whether
+//! anybody reads from the client and whether the client takes what is written, so the request's layer ([`app::GuardedHttp`]) knows
+//! whose turn it is. An exchange that is overdue is ended in two steps: its client's connection gives an error to whoever reads
+//! from it, which leads to an answer; what goes on all the same is dropped a moment later.
 
 pub mod app;
+mod exchange;
 mod io;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use pingora_core::protocols::Stream;
 use tokio::time::Sleep;
+
+pub use exchange::{Overdue, deadline, head_is_complete, is_uploaded, lend, overdue, patience, progress};
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -46,15 +51,22 @@ enum Phase {
 struct Connection {
     phase: AtomicU8,
     timed_out: AtomicBool,
-    /// The exchange took too long: reading from the client fails from now on.
-    overdue: AtomicBool,
+    /// An [`Overdue`], or 0: reading from the client fails from then on.
+    overdue: AtomicU8,
     /// The status that was written first, 0 before: all that is known of an answer that Pingora made by itself.
     status: AtomicU16,
     /// Bytes that have come in.
     received: AtomicU64,
     /// Bytes that have gone out.
     sent: AtomicU64,
+    /// Somebody waits for bytes of the client.
+    is_read: AtomicBool,
+    /// The client does not take what is written.
+    is_blocked: AtomicBool,
     fresh: Fresh,
+    /// The next read hands the stream out.
+    lends: AtomicBool,
+    lent: Mutex<Option<Stream>>,
     /// Outlives the request: a fresh timer for each would cost a system call each.
     timer: Mutex<Option<Pin<Box<Sleep>>>>,
 }
@@ -70,6 +82,16 @@ impl Connection {
 
     fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Before the next head is read.
+    fn begin(&self) {
+        self.enter(Phase::Idle);
+        self.received.store(0, Relaxed);
+        self.sent.store(0, Relaxed);
+        self.status.store(0, Relaxed);
+        self.overdue.store(0, Relaxed);
+        self.is_blocked.store(false, Relaxed);
     }
 }
 
@@ -99,62 +121,6 @@ impl Drop for Fresh {
     }
 }
 
-/// What the layer of one request and its hooks share. All hooks of a request run inside the layer's future.
-#[derive(Debug)]
-pub struct Exchange {
-    begun: Instant,
-    /// Milliseconds after `begun`; `u64::MAX`: never.
-    due: AtomicU64,
-    /// A hook has run, so that the log line is the proxy's business.
-    seen: AtomicBool,
-    connection: Option<Arc<Connection>>,
-}
-
-tokio::task_local! {
-    static EXCHANGE: Arc<Exchange>;
-}
-
-impl Exchange {
-    fn new(connection: Option<Arc<Connection>>) -> Self {
-        Exchange { begun: Instant::now(), due: AtomicU64::new(u64::MAX), seen: AtomicBool::new(false), connection }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        match self.due.load(Relaxed) {
-            u64::MAX => None,
-            ms => Some(self.begun + Duration::from_millis(ms)),
-        }
-    }
-
-    fn set_due(&self, due: Option<Instant>) {
-        let ms = due.map(|at| at.saturating_duration_since(self.begun).as_millis());
-        self.due.store(ms.map_or(u64::MAX, |ms| u64::try_from(ms).unwrap_or(u64::MAX)), Relaxed);
-    }
-}
-
-/// The head of this task's request is complete.
-pub fn head_is_complete() {
-    let _ = EXCHANGE.try_with(|exchange| {
-        exchange.seen.store(true, Relaxed);
-        if let Some(connection) = &exchange.connection {
-            connection.enter(Phase::Busy);
-            connection.fresh.is_over();
-        }
-    });
-}
-
-/// When this task's exchange is overdue; `None`: never.
-///
-/// It may be moved as often as things move on: a store, and the timer follows lazily.
-pub fn due_at(due: Option<Instant>) {
-    let _ = EXCHANGE.try_with(|exchange| exchange.set_due(due));
-}
-
-/// Whether this task's exchange took too long, so that an error of its client's connection is ours.
-pub fn is_overdue() -> bool {
-    EXCHANGE.try_with(|exchange| exchange.connection.as_ref().is_some_and(|c| c.overdue.load(Relaxed))).unwrap_or(false)
-}
-
 /// Polls a timer that is moved only when it would fire too late, so that a connection needs one and re-arms it rarely.
 fn is_past(timer: &mut Option<Pin<Box<Sleep>>>, want: Instant, context: &mut std::task::Context<'_>) -> bool {
     let want = tokio::time::Instant::from_std(want);
@@ -169,4 +135,9 @@ fn is_past(timer: &mut Option<Pin<Box<Sleep>>>, want: Instant, context: &mut std
         timer.as_mut().reset(want);
     }
     false
+}
+
+/// Locks, whatever happened to a thread that held the lock: what is guarded here is replaced whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
