@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue, Method};
 use smallvec::SmallVec;
 
 use super::Build;
-use crate::config::route;
-use crate::config::routes::HashKey;
+use crate::config::action;
+use crate::config::service::HashKey;
 use crate::identity::claims::as_text;
 use crate::router::Head;
 use crate::services::{Pool, hash_key};
@@ -43,7 +43,7 @@ pub struct Onward {
 }
 
 impl Forward {
-    pub(super) fn compile(written: &route::Forward, build: &mut Build<'_>) -> Option<Forward> {
+    pub(super) fn compile(written: &action::Forward, build: &mut Build<'_>) -> Option<Forward> {
         let pool = build.pools.find(&written.service, "service", build.problems);
         let path = written.path.as_ref().map(|path| {
             if path.value.contains('?') {
@@ -90,7 +90,7 @@ impl Forward {
             }
         };
         let headers = headers.into_iter().map(|(name, line)| Some((name, line?))).collect::<Option<_>>()?;
-        let passes_cookies = written.cookies == Some(route::Cookies::Pass);
+        let passes_cookies = written.cookies == Some(action::Cookies::Pass);
         Some(Forward { pool: pool?, hash: None, target, method, headers, passes_cookies })
     }
 

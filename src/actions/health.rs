@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::{Answer, Build};
-use crate::config::route;
+use crate::config::action;
 use crate::services::Pool;
 
 /// The services that count.
@@ -15,7 +15,7 @@ pub struct Health {
 }
 
 impl Health {
-    pub(super) fn compile(written: &route::Health, build: &mut Build<'_>) -> Option<Health> {
+    pub(super) fn compile(written: &action::Health, build: &mut Build<'_>) -> Option<Health> {
         let pools = written.services.iter().map(|name| build.pools.find(name, "service", build.problems));
         Some(Health { pools: pools.collect::<Vec<_>>().into_iter().collect::<Option<_>>()? })
     }

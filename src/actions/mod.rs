@@ -16,7 +16,7 @@ use bytes::Bytes;
 use hilum_filters::api::{Placed, Problem, did_you_mean};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::config::route;
+use crate::config::action;
 use crate::identity::Token;
 use crate::router::Pattern;
 use crate::services::Pool;
@@ -152,15 +152,15 @@ impl<T> Named<T> {
 
 impl Action {
     /// Compiles what the file says. Every problem is pushed.
-    pub fn compile(written: &Placed<route::Action>, build: &mut Build<'_>) -> Option<Action> {
+    pub fn compile(written: &Placed<action::Action>, build: &mut Build<'_>) -> Option<Action> {
         let at = written.at;
         match &written.value {
-            route::Action::Forward(forward) => forward::Forward::compile(forward, build).map(Action::Forward),
-            route::Action::Respond(respond) => respond::Respond::compile(respond, at, build).map(Action::Respond),
-            route::Action::Redirect(redirect) => redirect::Redirect::compile(redirect, build).map(Action::Redirect),
-            route::Action::Files(files) => files::Files::compile(files, at, build).map(Action::Files),
-            route::Action::Session(session) => session::Session::compile(session, build).map(Action::Session),
-            route::Action::Health(health) => health::Health::compile(health, build).map(Action::Health),
+            action::Action::Forward(forward) => forward::Forward::compile(forward, build).map(Action::Forward),
+            action::Action::Respond(respond) => respond::Respond::compile(respond, at, build).map(Action::Respond),
+            action::Action::Redirect(redirect) => redirect::Redirect::compile(redirect, build).map(Action::Redirect),
+            action::Action::Files(files) => files::Files::compile(files, at, build).map(Action::Files),
+            action::Action::Session(session) => session::Session::compile(session, build).map(Action::Session),
+            action::Action::Health(health) => health::Health::compile(health, build).map(Action::Health),
         }
     }
 

@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::Build;
 use super::forward::line;
-use crate::config::route;
+use crate::config::action;
 use crate::template::{Filling, Line, Missing, Use};
 
 /// A redirect to an own path.
@@ -16,7 +16,7 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    pub(super) fn compile(written: &route::Redirect, build: &mut Build<'_>) -> Option<Redirect> {
+    pub(super) fn compile(written: &action::Redirect, build: &mut Build<'_>) -> Option<Redirect> {
         let status = match written.status.as_ref().map(|s| (s.at, s.value.0)) {
             None => Some(StatusCode::FOUND),
             Some((_, status)) if [301, 302, 303, 307, 308].contains(&status.as_u16()) => Some(status),

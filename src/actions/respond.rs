@@ -6,7 +6,8 @@ use hilum_filters::api::{At, Problem};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Answer, Build, Content};
-use crate::config::route;
+use crate::config::action;
+use crate::config::route::Status;
 use crate::refusal::Reason;
 use crate::template::{Json, Names, Scope};
 
@@ -25,7 +26,7 @@ enum Body {
 }
 
 impl Respond {
-    pub(super) fn compile(written: &route::Respond, at: At, build: &mut Build<'_>) -> Option<Respond> {
+    pub(super) fn compile(written: &action::Respond, at: At, build: &mut Build<'_>) -> Option<Respond> {
         let status = written.status.as_ref().map_or(StatusCode::OK, |s| s.value.0);
         let body = match (&written.json, &written.text) {
             (Some(_), Some(text)) => {
@@ -36,7 +37,7 @@ impl Respond {
             (None, Some(text)) => Some(Body::Text(text.value.clone().into())),
             (None, None) => None,
         };
-        if body.is_some() && route::Status(status).is_bodiless() {
+        if body.is_some() && Status(status).is_bodiless() {
             let at = written.status.as_ref().map_or(at, |status| status.at);
             build.problems.push(Problem::new(at, format!("an answer with status {} has no body", status.as_u16())));
         }

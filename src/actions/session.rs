@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::forward::line;
 use super::{Answer, Build};
-use crate::config::route;
+use crate::config::action;
 use crate::identity::claims::ClaimPath;
 use crate::identity::rules::ClaimRules;
 use crate::identity::{By, Caller, Identity, Now, Presented, Token};
@@ -42,13 +42,13 @@ pub struct Login {
 pub const LOGIN_BODY: u64 = 16 * 1024;
 
 impl Session {
-    pub(super) fn compile(written: &route::Session, build: &mut Build<'_>) -> Option<Session> {
+    pub(super) fn compile(written: &action::Session, build: &mut Build<'_>) -> Option<Session> {
         match written {
-            route::Session::Login(login) => Login::compile(login, build).map(|l| Session::Login(Box::new(l))),
-            route::Session::Logout(name) => {
+            action::Session::Login(login) => Login::compile(login, build).map(|l| Session::Login(Box::new(l))),
+            action::Session::Logout(name) => {
                 build.tokens.find(&name.token, "token", build.problems).map(Session::Logout)
             }
-            route::Session::Show(name) => build.tokens.find(&name.token, "token", build.problems).map(Session::Show),
+            action::Session::Show(name) => build.tokens.find(&name.token, "token", build.problems).map(Session::Show),
         }
     }
 
@@ -113,7 +113,7 @@ impl Login {
         self.pool.name()
     }
 
-    fn compile(written: &route::Login, build: &mut Build<'_>) -> Option<Login> {
+    fn compile(written: &action::Login, build: &mut Build<'_>) -> Option<Login> {
         let token = build.tokens.find(&written.token, "token", build.problems);
         let pool = build.pools.find(&written.service, "service", build.problems);
         // Whatever token came along: it is not looked at.

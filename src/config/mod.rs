@@ -3,6 +3,7 @@
 //! Text → [`yaml`] → a tree with a place on every value → [`mod@env`] (`${VAR}`) → [`inherit`] → strict readers. Every problem of a
 //! file is collected, those of the table too, and shown at once by [`problem`].
 
+pub mod action;
 pub mod conf;
 pub mod env;
 mod inherit;
@@ -10,6 +11,8 @@ pub mod problem;
 pub mod route;
 pub mod routes;
 pub mod schema;
+pub mod service;
+pub mod token;
 pub mod yaml;
 
 pub use env::Environment;

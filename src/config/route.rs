@@ -1,14 +1,13 @@
 //! One route as it is written: what it matches, who may call it, what is done, and what it inherits.
 
-use std::path::PathBuf;
-
 use hilum_filters::api::{At, Entries, Kind, LineOrMap, Node, Placed, Problem, Try};
 use hilum_filters::units::{Positive, Size, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::routes::{HeaderText, split};
-use crate::identity::claims::ClaimPath;
+use super::action::{Action, Files, Forward, Health, Redirect, Respond, Session};
+use super::routes::split;
+use super::service::HeaderText;
 use crate::router::host::Host;
 use crate::router::{Condition, Methods, Pattern, Rule};
 
@@ -178,130 +177,6 @@ impl std::str::FromStr for BodyStatus {
             false => Ok(BodyStatus(status.0)),
         }
     }
-}
-
-/// What a route does.
-#[derive(Debug)]
-pub enum Action {
-    Forward(Forward),
-    Respond(Respond),
-    Redirect(Redirect),
-    Files(Files),
-    Session(Session),
-    Health(Health),
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Forward {
-    pub service: Placed<String>,
-    /// Absent: the client's path and query go on. With it the query is dropped unless `query` says what to send.
-    #[serde(default)]
-    pub path: Option<Placed<String>>,
-    #[serde(default)]
-    pub query: Entries<Placed<String>>,
-    /// Instead of the client's method.
-    #[serde(default)]
-    pub method: Option<Placed<String>>,
-    /// More headers for the service.
-    #[serde(default)]
-    pub headers: Entries<Placed<String>>,
-    /// `pass` sends the client's cookies on; otherwise no service sees them.
-    #[serde(default)]
-    pub cookies: Option<Cookies>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Cookies {
-    Pass,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Respond {
-    /// Default 200.
-    #[serde(default)]
-    pub status: Option<Placed<Status>>,
-    #[serde(default)]
-    pub json: Option<Node>,
-    #[serde(default)]
-    pub text: Option<Placed<String>>,
-    #[serde(default)]
-    pub headers: Entries<Placed<String>>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Redirect {
-    /// An own path, with a query if need be.
-    pub to: Placed<String>,
-    /// 301, 302, 303, 307 or 308. Default 302.
-    #[serde(default)]
-    pub status: Option<Placed<Status>>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Files {
-    /// The folder, relative to this file.
-    pub root: Placed<PathBuf>,
-    /// What a folder's address shows. Absent: 404.
-    #[serde(default)]
-    pub index: Option<Placed<String>>,
-    /// How long a client may keep a file without asking. Absent: it asks each time (`no-cache`).
-    #[serde(default)]
-    pub cache: Option<Try<Span>>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Session {
-    Login(Box<Login>),
-    Logout(TokenName),
-    Show(TokenName),
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TokenName {
-    /// A name under `tokens:`.
-    pub token: Placed<String>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Login {
-    pub token: Placed<String>,
-    /// The service that knows passwords.
-    pub service: Placed<String>,
-    pub path: Placed<String>,
-    /// What is sent to it. Absent: the client's JSON unchanged.
-    #[serde(default)]
-    pub send: Option<Send>,
-    /// Where the answer has the token. Default `access_token`.
-    #[serde(default)]
-    pub access: Option<ClaimPath>,
-    /// Where the answer has its lifetime in seconds. Default `expires_in`; absent there: as long as the token.
-    #[serde(default)]
-    pub expires: Option<ClaimPath>,
-    /// What claims of the new token must be.
-    #[serde(default)]
-    pub claims: Entries<Node>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Send {
-    pub json: Node,
-}
-
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// Each must have a healthy peer, else the answer is 503. None: only that the gateway runs.
-    #[serde(default)]
-    pub services: Vec<Placed<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

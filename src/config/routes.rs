@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use hilum_filters::api::{At, Entries, Entry, Kind, LineOrMap, Node, Placed, Problem, Try, did_you_mean};
-use hilum_filters::units::{Positive, Span};
+use hilum_filters::api::{At, Entries, Entry, Kind, Node, Placed, Problem, Try, did_you_mean};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::inherit::inherit;
 use super::route::{self, Route, Shared};
-use crate::identity::claims::ClaimPath;
+use super::service::Service;
+use super::token::Token;
 use crate::router::Pattern;
-use crate::services::PeerOptions;
 
 /// The whole file, read. What could not be read is left out; its problems are in the list.
 #[derive(Debug)]
@@ -44,215 +43,7 @@ impl std::str::FromStr for Version {
     }
 }
 
-/// Peers that stand for each other.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// `http://host:port`, or `{ address, weight }`. Names are resolved, and looked up again while running.
-    pub peers: Placed<Vec<Try<LineOrMap<PeerOptions, WeightedPeer>>>>,
-    /// How a peer is chosen: `round_robin`, `least_requests`, or `hash` of a header, cookie or claim.
-    #[serde(default)]
-    pub balance: Option<Try<LineOrMap<BalanceName, BalanceHash>>>,
-    /// Asks each peer on its own; absent means that every peer counts as healthy.
-    #[serde(default)]
-    pub health: Option<Try<Health>>,
-    #[serde(default)]
-    pub timeouts: Try<Timeouts>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WeightedPeer {
-    pub address: Placed<PeerOptions>,
-    /// The share of requests, relative to the other peers. Default 1.
-    #[serde(default)]
-    pub weight: Option<Placed<u16>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BalanceName {
-    RoundRobin,
-    LeastRequests,
-}
-
-impl std::str::FromStr for BalanceName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "round_robin" => Ok(BalanceName::RoundRobin),
-            "least_requests" => Ok(BalanceName::LeastRequests),
-            _ => Err(format!("expected `round_robin`, `least_requests` or `{{ hash: … }}`, found `{text}`")),
-        }
-    }
-}
-
-/// `hash:` what the same peer is chosen by.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BalanceHash {
-    pub hash: Placed<HashKey>,
-}
-
-/// What requests with the same value go to the same peer by.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HashKey {
-    Header(HeaderText),
-    Cookie(String),
-    Claim(ClaimPath),
-}
-
-/// A header's name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HeaderText(pub http::HeaderName);
-
-impl std::str::FromStr for HeaderText {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(HeaderText).map_err(|_| format!("expected the name of a header, found `{text}`"))
-    }
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Health {
-    /// Asked with GET; 2xx is healthy. Absent: a TCP connection is enough.
-    #[serde(default)]
-    pub path: Option<Placed<String>>,
-    /// Default 5s.
-    #[serde(default)]
-    pub every: Option<Try<Positive<Span>>>,
-    /// Default 1s.
-    #[serde(default)]
-    pub timeout: Option<Try<Positive<Span>>>,
-    /// Failed checks in a row until a peer is down. Default 3.
-    #[serde(default)]
-    pub down_after: Option<Try<InARow>>,
-    /// Good checks in a row until it is up again. Default 2.
-    #[serde(default)]
-    pub up_after: Option<Try<InARow>>,
-}
-
-/// So many checks in a row, one at least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InARow(pub u32);
-
-impl std::str::FromStr for InARow {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = text.parse().ok().filter(|number| *number > 0);
-        number.map(InARow).ok_or_else(|| format!("expected a number of checks, 1 or more, found `{text}`"))
-    }
-}
-
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Timeouts {
-    /// TCP and TLS. Default 1s.
-    #[serde(default)]
-    pub connect: Option<Try<Positive<Span>>>,
-    /// Until the head of the answer, and between two pieces of its body; with `time: none` until its head. Default 10s.
-    #[serde(default)]
-    pub response: Option<Try<Positive<Span>>>,
-    /// How long an unused connection is kept. Default 50s.
-    #[serde(default)]
-    pub idle: Option<Try<Span>>,
-}
-
-/// How a caller proves who they are.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Token {
-    /// Where the token is looked for; the first present wins, even when it is bad.
-    pub from: Placed<Vec<Try<TokenFrom>>>,
-    pub verify: Try<Verify>,
-    /// The token must exist in the session store as well.
-    #[serde(default)]
-    pub session: Option<Try<Session>>,
-    /// Headers that tell a service who is calling, and the claims they are made of.
-    #[serde(default)]
-    pub identity: Entries<Try<ClaimPath>>,
-    /// The cookie that a login sets.
-    #[serde(default)]
-    pub cookie: Option<Try<Cookie>>,
-}
-
-/// `{ header, scheme }` or `{ cookie }`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TokenFrom {
-    #[serde(default)]
-    pub header: Option<Placed<HeaderText>>,
-    #[serde(default)]
-    pub scheme: Option<Placed<String>>,
-    #[serde(default)]
-    pub cookie: Option<Placed<String>>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Verify {
-    /// `HS256`, `HS384`, `HS512`.
-    pub algorithms: Placed<Vec<Placed<String>>>,
-    /// At least 32 bytes, from a variable: `"${JWT_SECRET_KEY}"`.
-    pub secret: Node,
-    /// Accepts a secret that is too short to be safe; said at every start.
-    #[serde(default)]
-    pub allow_weak_secret: bool,
-    /// How far clocks may differ. Default 0s.
-    #[serde(default)]
-    pub leeway: Option<Try<Span>>,
-    /// The farthest that `exp` may be ahead. Default 24h.
-    #[serde(default)]
-    pub max_lifetime: Option<Try<Positive<Span>>>,
-    /// What claims must be: a value, or a list of which one must fit; `{ absent: true }` is one of them.
-    #[serde(default)]
-    pub claims: Entries<Node>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Session {
-    /// The key in the store: text with `{token}`, or `{token.sha256}` where no other program reads the key.
-    pub key: Placed<String>,
-    /// How long a session that was ended elsewhere may still be taken for alive. Default 2s. In memory there is no elsewhere.
-    #[serde(default)]
-    pub max_staleness: Option<Try<Span>>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cookie {
-    pub name: Placed<String>,
-    #[serde(default)]
-    pub same_site: SameSite,
-    /// `auto`: when the client's connection is TLS. Default auto.
-    #[serde(default)]
-    pub secure: Secure,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SameSite {
-    #[default]
-    Lax,
-    Strict,
-    None,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Secure {
-    #[default]
-    Auto,
-    Always,
-    Never,
-}
-
-super::conf::written_as_text!(Version, BalanceName, HeaderText, InARow, PeerOptions, ClaimPath);
+super::conf::written_as_text!(Version);
 
 /// The top of the file. `routes` and `defaults` are read by hand, since groups are merged first.
 #[derive(Deserialize, JsonSchema)]

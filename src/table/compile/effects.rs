@@ -7,8 +7,10 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::actions::Action;
 use crate::actions::session::Session;
+use crate::config::action;
 use crate::config::route::{self, Time};
-use crate::config::routes::{HashKey, Routes};
+use crate::config::routes::Routes;
+use crate::config::service::HashKey;
 use crate::router::{Found, Head, Methods, Router};
 use crate::table::Route;
 use crate::table::access::token_of;
@@ -71,7 +73,7 @@ pub(super) fn circles(router: &Router<Arc<Route>>, compiled: &[Compiled<'_>], pr
         let Some(rule) = written.rule.as_ref().map(|rule| &rule.value) else { continue };
         let own = match written.action.as_ref().map(|action| &action.value) {
             // These two are followed with the same method, the others with GET (RFC 9110, 15.4).
-            Some(route::Action::Redirect(redirect)) => {
+            Some(action::Action::Redirect(redirect)) => {
                 let status = redirect.status.as_ref().map(|status| status.value.0);
                 let same = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT].map(Some).contains(&status);
                 let method = match &rule.methods {

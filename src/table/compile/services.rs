@@ -7,7 +7,8 @@ use hilum_filters::units::Span;
 
 use super::Parts;
 use crate::actions::Named;
-use crate::config::routes::{BalanceName, Health, Routes, Service, Timeouts};
+use crate::config::routes::Routes;
+use crate::config::service::{BalanceName, Health, Service, Timeouts};
 use crate::services::{self as run, Pool};
 
 pub(super) fn pools(routes: &Routes, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> Named<Pool> {

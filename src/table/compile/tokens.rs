@@ -9,7 +9,8 @@ use jsonwebtoken::Algorithm;
 
 use super::Parts;
 use crate::actions::Named;
-use crate::config::routes::{self, Cookie, Routes, TokenFrom, Verify};
+use crate::config::routes::Routes;
+use crate::config::token::{self, Cookie, TokenFrom, Verify};
 use crate::identity::cookie::{CookieOptions, SameSite, Secure};
 use crate::identity::source::Source;
 use crate::identity::token::{SessionOptions, TokenOptions};
@@ -27,7 +28,7 @@ pub(super) fn tokens(routes: &Routes, parts: &Parts<'_>, problems: &mut Vec<Prob
     }))
 }
 
-fn options(name: &Placed<String>, written: &routes::Token, problems: &mut Vec<Problem>) -> Option<TokenOptions> {
+fn options(name: &Placed<String>, written: &token::Token, problems: &mut Vec<Problem>) -> Option<TokenOptions> {
     let sources: Vec<_> =
         written.from.value.iter().map(|from| source(from.0.as_ref()?, written.from.at, problems)).collect();
     if sources.is_empty() {
@@ -153,18 +154,18 @@ fn expected(node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<Expected>> {
     expected
 }
 
-fn cookie_options(written: &Cookie, token: &routes::Token, problems: &mut Vec<Problem>) -> Option<CookieOptions> {
+fn cookie_options(written: &Cookie, token: &token::Token, problems: &mut Vec<Problem>) -> Option<CookieOptions> {
     let options = CookieOptions {
         name: written.name.value.as_str().into(),
         same_site: match written.same_site {
-            routes::SameSite::Lax => SameSite::Lax,
-            routes::SameSite::Strict => SameSite::Strict,
-            routes::SameSite::None => SameSite::None,
+            token::SameSite::Lax => SameSite::Lax,
+            token::SameSite::Strict => SameSite::Strict,
+            token::SameSite::None => SameSite::None,
         },
         secure: match written.secure {
-            routes::Secure::Auto => Secure::Auto,
-            routes::Secure::Always => Secure::Always,
-            routes::Secure::Never => Secure::Never,
+            token::Secure::Auto => Secure::Auto,
+            token::Secure::Always => Secure::Always,
+            token::Secure::Never => Secure::Never,
         },
     };
     options.check().map_err(|why| problems.push(Problem::new(written.name.at, why))).ok()?;
