@@ -58,7 +58,7 @@ pub(super) fn announced(session: &Session) -> Option<u64> {
     session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn expects_continue(session: &Session) -> bool {
+pub(super) fn expects_continue(session: &Session) -> bool {
     session.req_header().headers.get(header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 

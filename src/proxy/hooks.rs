@@ -14,7 +14,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::failure::{self, Failure};
 use super::respond::{self, By, LINGER};
-use super::{CLIENT_GONE, Ctx, Gateway, act, forward, front_door, guard};
+use super::{CLIENT_GONE, Ctx, Gateway, act, body, forward, front_door, guard};
 use crate::actions::Action;
 use crate::refusal::{Reason, Refusal};
 use crate::services::Fault;
@@ -71,6 +71,7 @@ impl ProxyHttp for Gateway {
             // Pingora's wait for the service runs while the client still sends, and in a stream that is quiet by nature. The guard
             // knows whose turn it is; only for HTTP/2, where it can't make anybody answer, Pingora's own timeout stays. The rest of
             // the request's time bounds it here, for a service that takes nothing: then nobody reads from the client either.
+            guard::is_held_back(body::expects_continue(session));
             guard::patience(response);
             peer.options.read_timeout = left;
         }
@@ -128,8 +129,10 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_response_filter(&self, _: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        guard::is_held_back(false);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // Nothing was asked to switch: upgrades don't come this way.
+            ctx.fault = Some(Fault::Garbage);
             return Err(failure::error(Reason::PeerGarbage));
         }
         if let Some(asked) = &mut ctx.asked

@@ -14,7 +14,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("refusal", &["config::route", "template", "identity", "services"]),
     // The label of `hilum_rejections_total`; nothing else of a refusal.
     ("telemetry", &["refusal::Reason"]),
-    ("actions", &["config::action", "config::route", "config::service::HashKey", "router", "identity", "services", "template", "refusal"]),
+    (
+        "actions",
+        &[
+            "config::action",
+            "config::route",
+            "config::service::HashKey",
+            "router",
+            "identity",
+            "services",
+            "template",
+            "refusal",
+        ],
+    ),
     ("table", &["config", "router", "identity", "services", "template", "refusal", "telemetry", "actions"]),
     ("proxy", &["router", "identity", "services", "template", "refusal", "telemetry", "actions", "table"]),
     ("admin", &["router::host", "proxy"]),

@@ -14,6 +14,7 @@ mod demo;
 mod failures;
 mod files;
 mod forward;
+mod guard;
 mod identity;
 mod login;
 mod seen;

@@ -92,6 +92,26 @@ impl Client {
         within("the gateway to take bytes", self.stream.write_all(bytes)).await.is_ok()
     }
 
+    /// Writes bytes and reads at the same time, until so many have come back or the connection ends. What came is read next.
+    pub(crate) async fn duplex(&mut self, bytes: &[u8], back: usize) {
+        let (mut reading, mut writing) = self.stream.split();
+        let mut rest = bytes;
+        within("bytes to go both ways", async {
+            while self.left.len() < back {
+                tokio::select! {
+                    written = writing.write(rest), if !rest.is_empty() => rest = written.map_or(&[], |n| &rest[n..]),
+                    read = reading.read_buf(&mut self.left) => if !matches!(read, Ok(1..)) { break },
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Leaves with a reset.
+    pub(crate) fn reset(self) {
+        let _ = self.stream.set_zero_linger();
+    }
+
     /// Ends this side of the connection, and goes on reading.
     pub(crate) async fn finish(&mut self) {
         let _ = self.stream.shutdown().await;

@@ -17,6 +17,14 @@ pub(crate) enum Step {
     Pause(Duration),
     /// Sends back what comes, until the other end closes.
     Pipe,
+    /// Sends back what comes, so many bytes at a time: it reads while it does not write and writes while it does not read.
+    Blocks(usize),
+    /// Reads so many bytes and adds them to the body that was seen.
+    Take(usize),
+    /// Reads until the other end has said its last word, and goes on.
+    ReadToEnd,
+    /// Reads nothing more, for ever.
+    Deaf,
     /// Does nothing until the other end closes.
     Hang,
     /// Closes in good order.
@@ -145,5 +153,8 @@ pub(crate) fn puppet(seen: &Seen) -> Reply {
 
 /// Bytes that tell when one is missing or twice.
 pub(crate) fn pattern(length: u64) -> Vec<u8> {
-    (0..length).map(|at| b"0123456789abcdefghijklmnopqrstuvwxy\n"[(at % 36) as usize]).collect()
+    let length = usize::try_from(length).expect("it fits into memory");
+    let mut bytes = b"0123456789abcdefghijklmnopqrstuvwxy\n".repeat(length / 36 + 1);
+    bytes.truncate(length);
+    bytes
 }

@@ -239,10 +239,7 @@ impl Connection {
         match step {
             Step::ReadBody => {
                 let whole = self.read_body(seen).await;
-                if let Some(at) = at {
-                    lock(&self.shared.seen)[at].body.clone_from(&seen.body);
-                    self.shared.changed.send_replace(());
-                }
+                self.note(seen, at);
                 whole
             }
             Step::Send(bytes)
@@ -272,6 +269,26 @@ impl Connection {
                 self.stream.write_all(&piece).await.ok()?;
                 self.fill().await?;
             },
+            Step::Blocks(size) => loop {
+                while self.left.len() < size {
+                    self.fill().await?;
+                }
+                let block: Vec<u8> = self.left.drain(..size).collect();
+                self.stream.write_all(&block).await.ok()?;
+            },
+            Step::Take(length) => {
+                while self.left.len() < length {
+                    self.fill().await?;
+                }
+                seen.body.extend(self.left.drain(..length));
+                self.note(seen, at);
+                Some(())
+            }
+            Step::ReadToEnd => {
+                while self.fill().await.is_some() {}
+                Some(())
+            }
+            Step::Deaf => std::future::pending().await,
             Step::Hang => loop {
                 self.fill().await?;
             },
@@ -283,6 +300,14 @@ impl Connection {
                 let _ = self.stream.set_zero_linger();
                 None
             }
+        }
+    }
+
+    /// Lets the test see the body as it is now.
+    fn note(&self, seen: &Seen, at: Option<usize>) {
+        if let Some(at) = at {
+            lock(&self.shared.seen)[at].body.clone_from(&seen.body);
+            self.shared.changed.send_replace(());
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Exchange {
     since: AtomicU64,
     /// The client has sent all of its request.
     is_uploaded: AtomicBool,
+    /// The client holds its body back until the service has spoken (RFC 9110, 10.1.1).
+    is_held_back: AtomicBool,
     /// A hook has run, so that the log line is the proxy's business.
     pub(super) seen: AtomicBool,
     pub(super) connection: Option<Arc<Connection>>,
@@ -51,6 +53,7 @@ impl Exchange {
             patience: AtomicU64::new(NEVER),
             since: AtomicU64::new(0),
             is_uploaded: AtomicBool::new(false),
+            is_held_back: AtomicBool::new(false),
             seen: AtomicBool::new(false),
             connection,
         }
@@ -58,7 +61,7 @@ impl Exchange {
 
     /// Whether it is the client that everything waits for.
     pub(super) fn waits_for_client(&self) -> bool {
-        let uploaded = self.is_uploaded.load(Relaxed);
+        let uploaded = self.is_uploaded.load(Relaxed) || self.is_held_back.load(Relaxed);
         match &self.connection {
             // When nobody reads from the client although it has more to send, the service does not take it.
             Some(connection) => connection.is_blocked.load(Relaxed) || (!uploaded && connection.is_read.load(Relaxed)),
@@ -144,6 +147,11 @@ pub fn progress() {
 /// The client has sent all of its request.
 pub fn is_uploaded() {
     with(|exchange| exchange.is_uploaded.store(true, Relaxed));
+}
+
+/// The client holds its body back until the service has spoken; or the service has.
+pub fn is_held_back(held_back: bool) {
+    with(|exchange| exchange.is_held_back.store(held_back, Relaxed));
 }
 
 /// Whether this task's exchange took too long, so that an error of its client's connection is ours, and why.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use pingora_core::protocols::Stream;
 use tokio::time::Sleep;
 
-pub use exchange::{Overdue, deadline, head_is_complete, is_uploaded, lend, overdue, patience, progress};
+pub use exchange::{Overdue, deadline, head_is_complete, is_held_back, is_uploaded, lend, overdue, patience, progress};
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
