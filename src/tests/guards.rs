@@ -126,6 +126,7 @@ const SLEEPS: &[(&str, usize, &str)] = &[
         2,
         "a service that drips bytes; a condition that sends no event, asked again until it holds",
     ),
+    ("tests/e2e/guard.rs", 1, "a client that is slow on purpose"),
     ("tests/harness/mod.rs", 1, "conditions of another process, asked again until they hold"),
     ("tests/harness/service.rs", 1, "a service that is slow on demand"),
     ("demo/tests/process.rs", 1, "conditions of another process, asked again until they hold"),
