@@ -14,7 +14,7 @@ use crate::proxy::Gateway;
 /// finding their connection closed under a request.
 const LAME_DUCK: Duration = Duration::from_secs(1);
 
-/// How often the drain looks.
+/// How often the drain looks. The gauges tell nobody when they change: that would cost each request, for the sake of the last second.
 const TICK: Duration = Duration::from_millis(50);
 /// How long connections without a request are waited for; longer than the listener itself waits for them.
 const FRESH: Duration = Duration::from_millis(700);

@@ -40,7 +40,7 @@ async fn no_request_is_lost_when_it_ends_under_load() {
     // 500 requests a second.
     let load = Load::start(gateway.address(), 20, Duration::from_millis(40), &["GET /hello", "GET /echo"]);
     load.has_answered(300).await;
-    load.chapter();
+    load.chapter().await;
     let told = Instant::now();
     gateway.signal(Signal::SIGTERM);
     gateway.said("draining").await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,8 +23,7 @@ struct Shared {
     /// Sent one after the other.
     requests: Vec<Vec<u8>>,
     stop: AtomicBool,
-    /// The chapter that requests belong to which begin now; see [`Load::chapter`].
-    chapter: AtomicUsize,
+    /// One for each chapter; requests that begin now belong to the last. See [`Load::chapter`].
     tallies: Mutex<Vec<Tally>>,
     changed: watch::Sender<()>,
 }
@@ -47,6 +46,10 @@ impl Tally {
         self.answers.values().sum()
     }
 
+    fn is_settled(&self) -> bool {
+        self.answered() + self.lost.len() == self.sent
+    }
+
     /// Every request was answered, and all with 200.
     #[track_caller]
     pub(crate) fn expect_all_good(&self, what: &str) {
@@ -67,9 +70,8 @@ impl Load {
     /// So many clients, each with one request after the other, and so long from the begin of one to the begin of the next.
     pub(crate) fn start(to: SocketAddr, clients: usize, pace: Duration, requests: &[&str]) -> Load {
         let requests = requests.iter().map(|text| message(text)).collect();
-        let (stop, chapter) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let tallies = Mutex::new(vec![Tally::default()]);
-        let shared = Arc::new(Shared { to, requests, stop, chapter, tallies, changed: watch::Sender::new(()) });
+        let (stop, tallies) = (AtomicBool::new(false), Mutex::new(vec![Tally::default()]));
+        let shared = Arc::new(Shared { to, requests, stop, tallies, changed: watch::Sender::new(()) });
         // Spread over the pace, so that there is always one about to connect, to send or to read.
         let begin = |number: usize| Instant::now() + pace.mul_f64(number as f64 / clients as f64);
         let running =
@@ -78,16 +80,26 @@ impl Load {
     }
 
     /// Ends a chapter: requests that begin from now on are counted in the next one.
-    pub(crate) fn chapter(&self) {
-        self.shared.tallies().push(Tally::default());
-        self.shared.chapter.fetch_add(1, SeqCst);
+    /// Returns when every request of the ended one has its end, so that what happens next cannot change that.
+    pub(crate) async fn chapter(&self) {
+        let ended = {
+            let mut tallies = self.shared.tallies();
+            tallies.push(Tally::default());
+            tallies.len() - 2
+        };
+        self.until(&format!("the end of chapter {ended}"), |tallies| tallies[ended].is_settled()).await;
     }
 
     /// Waits until so many requests of this chapter were answered.
     pub(crate) async fn has_answered(&self, requests: usize) {
+        self.until(&format!("{requests} answers"), |tallies| tallies.last().map_or(0, Tally::answered) >= requests)
+            .await;
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&[Tally]) -> bool) {
         let mut changes = self.shared.changed.subscribe();
-        within(&format!("{requests} answers"), async {
-            while self.shared.tallies().last().map_or(0, Tally::answered) < requests {
+        within(what, async {
+            while !is_so(&self.shared.tallies()) {
                 changes.changed().await.expect("the sender lives in self");
             }
         })
@@ -112,7 +124,18 @@ impl Shared {
         self.tallies.lock().expect("nobody panics while counting")
     }
 
-    fn count(&self, chapter: usize, count: impl FnOnce(&mut Tally)) {
+    /// A request begins, or could not: it belongs to the chapter that this returns.
+    fn begin(&self, count: impl FnOnce(&mut Tally)) -> usize {
+        let chapter = {
+            let mut tallies = self.tallies();
+            count(tallies.last_mut().expect("there is always a chapter"));
+            tallies.len() - 1
+        };
+        self.changed.send_replace(());
+        chapter
+    }
+
+    fn end(&self, chapter: usize, count: impl FnOnce(&mut Tally)) {
         count(&mut self.tallies()[chapter]);
         self.changed.send_replace(());
     }
@@ -124,18 +147,17 @@ async fn run(shared: Arc<Shared>, number: usize, mut tick: Interval) {
     let mut connection: Option<Client> = None;
     while !shared.stop.load(SeqCst) {
         tick.tick().await;
-        let chapter = shared.chapter.load(SeqCst);
         let mut client = match connection.take() {
             Some(client) => client,
             None => match Client::try_connect(shared.to).await {
                 Ok(client) => client,
                 Err(_) => {
-                    shared.count(chapter, |tally| tally.refused += 1);
+                    shared.begin(|tally| tally.refused += 1);
                     continue;
                 }
             },
         };
-        shared.count(chapter, |tally| tally.sent += 1);
+        let chapter = shared.begin(|tally| tally.sent += 1);
         let request = requests.next().expect("it goes round");
         let answer = match client.try_write(request).await {
             true => client.try_read(false).await,
@@ -143,12 +165,12 @@ async fn run(shared: Arc<Shared>, number: usize, mut tick: Interval) {
         };
         match answer {
             Some(answer) if answer.complete => {
-                shared.count(chapter, |tally| *tally.answers.entry(kind(&answer)).or_default() += 1);
+                shared.end(chapter, |tally| *tally.answers.entry(kind(&answer)).or_default() += 1);
                 if !says_close(&answer) {
                     connection = Some(client);
                 }
             }
-            half => shared.count(chapter, |tally| tally.lost.push(format!("client {number}: {half:?}"))),
+            half => shared.end(chapter, |tally| tally.lost.push(format!("client {number}: {half:?}"))),
         }
     }
 }

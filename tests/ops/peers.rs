@@ -62,11 +62,11 @@ async fn a_dead_peer_costs_no_request_once_it_is_seen_and_no_edit_costs_any() {
         Load::start(gateway.address(), 6, Duration::from_millis(10), &["GET /s/one", "GET /shaped", "GET /edition"]);
     load.has_answered(200).await;
     assert!(b.seen().len() > 20, "both peers work: {} requests", b.seen().len());
-    load.chapter(); // 1: it dies
+    load.chapter().await; // 1: it dies
     b.kill().await;
     is_up(&gateway, &b, false).await;
 
-    load.chapter(); // 2: it is known to be dead
+    load.chapter().await; // 2: it is known to be dead
     load.has_answered(100).await;
     let mut took = Vec::new();
     for edition in 1..=20 {
@@ -76,7 +76,7 @@ async fn a_dead_peer_costs_no_request_once_it_is_seen_and_no_edit_costs_any() {
     is_up(&gateway, &b, false).await;
     gateway.counts("hilum_reloads_total", &[("result", "loaded")], |n| n == 20.0).await;
 
-    load.chapter(); // 3: it comes back
+    load.chapter().await; // 3: it comes back
     let before = b.seen().len();
     b.restart();
     is_up(&gateway, &b, true).await;

@@ -40,6 +40,7 @@ pub struct GuardedHttp {
 
 /// How long the end of accepting waits for connections that are open and have not sent their first head.
 const FRESH: Duration = Duration::from_millis(500);
+/// How often the count is looked at; a count that told somebody would cost each connection.
 const TICK: Duration = Duration::from_millis(5);
 const QUIET: u32 = 20;
 
