@@ -14,7 +14,7 @@ routes:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_connections_leave_nothing_behind() {
     let service = Service::start(puppet).await;
-    let gateway = Gateway::with(ROUTES).env("S", service.url()).start().await;
+    let mut gateway = Gateway::with(ROUTES).env("S", service.url()).start().await;
     for _ in 0..20 {
         assert_eq!(gateway.send("GET /echo").await.status, 200);
     }
@@ -46,7 +46,8 @@ async fn two_thousand_connections_leave_nothing_behind() {
     assert!(grew("process_open_fds").abs() <= 8.0, "{} descriptors more", grew("process_open_fds"));
     assert!(grew("process_resident_memory_bytes") < 32.0 * 1024.0 * 1024.0);
     assert_eq!(after.sum("hilum_panics_total", &[]), 0.0);
-    // Answered and left-alone requests alike have a line.
+    // Answered and left-alone requests alike have a line. At its end all of them are written.
+    assert_eq!(gateway.stop().await.code(), Some(0));
     let echoes = 400 + 20;
     let lines = gateway.access_log();
     assert_eq!(lines.iter().filter(|line| line["route"] == "service").count(), echoes);
