@@ -48,7 +48,7 @@ impl Signals {
     async fn lame_duck(&self) {
         let until = Instant::now() + LAME_DUCK;
         while self.connections() > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(TICK).await;
         }
     }
 }

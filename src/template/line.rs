@@ -9,34 +9,22 @@ use super::{Filling, decoded};
 use crate::identity::claims::{ClaimPath, as_text};
 use crate::router::{Pattern, path, query_values};
 
-/// What is left alone in a path segment: RFC 3986's unreserved characters and the harmless part of its others.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'@')
-    .remove(b':')
+/// What is left alone everywhere: RFC 3986's unreserved characters, and what is harmless in a path segment and in a query.
+const HARMLESS: AsciiSet =
+    NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b':').remove(b',');
+/// What is left alone in a path segment: with RFC 3986's sub-delims.
+const SEGMENT: &AsciiSet = &HARMLESS
     .remove(b'!')
     .remove(b'$')
     .remove(b'(')
     .remove(b')')
     .remove(b'*')
-    .remove(b',')
     .remove(b'=')
     .remove(b'+')
     .remove(b'&')
     .remove(b'\'');
 /// What is left alone in a query value.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'@')
-    .remove(b':')
-    .remove(b',')
-    .remove(b'/');
+const QUERY: &AsciiSet = &HARMLESS.remove(b'/');
 
 /// Where a template is used: it decides how values are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
