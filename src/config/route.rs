@@ -1,6 +1,6 @@
 //! One route as it is written: what it matches, who may call it, what is done, and what it inherits.
 
-use hilum_filters::api::{At, Entries, Kind, LineOrMap, Node, Placed, Problem, Try};
+use hilum_filters::api::{At, Entries, Entry, Kind, LineOrMap, Node, Placed, Problem, Try, did_you_mean};
 use hilum_filters::units::{Positive, Size, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -241,13 +241,16 @@ super::conf::written_as_text!(Status, BodyStatus, Time, Pattern, Host);
 pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Problem>) -> Option<Route> {
     let Kind::Map(entries) = &node.kind else { return None };
     let (own, rest) = split(node, entries, OWN_KEYS);
-    let (shared, _unknown) = match &rest.kind {
+    let (shared, unknown) = match &rest.kind {
         Kind::Map(entries) => split(node, entries, SHARED_KEYS),
         _ => return None,
     };
     let shared: Option<Shared> = shared.read(problems);
     let actions: Vec<_> = entries.iter().filter(|e| OWN_KEYS[2..].contains(&e.key.as_str())).collect();
+    let is_slip = |e: &Entry| did_you_mean(&e.key, OWN_KEYS[2..].iter().copied()).is_some();
     match actions.as_slice() {
+        // Its action is misspelled, which was told at that key: one mistake is one problem.
+        [] if matches!(&unknown.kind, Kind::Map(entries) if entries.iter().any(is_slip)) => {}
         [] => {
             let known = OWN_KEYS[2..].join("`, `");
             problems.push(Problem::new(node.at, "this route does nothing").help(format!("give it one of `{known}`")));

@@ -218,6 +218,13 @@ mod tests {
     }
 
     #[test]
+    fn a_slip_in_the_name_of_an_action_is_one_problem() {
+        let of = |key: &str| format!("version: 1\nroutes:\n- {{ match: /, auth: public, {key}: {{ text: x }} }}");
+        check(&of("respnd"), &["3:29 unknown key `respnd`"]);
+        check(&of("lmits"), &["3:29 unknown key `lmits`", "3:3 this route does nothing"]);
+    }
+
+    #[test]
     fn what_belongs_to_one_route_is_told_once_where_it_stands() {
         let route = "{ match: /, auth: public, respond: { text: x } }";
         check(
