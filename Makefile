@@ -18,7 +18,9 @@ demo: prerequisites
 	$(CARGO) build --profile demo --locked -p hilum -p hilum-demo
 	exec target/demo/hilum-demo
 
+# With a real Redis, which the tests start, freeze and kill themselves.
 test: prerequisites
+	$(call need,redis-server,redis-server)
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 lint: prerequisites

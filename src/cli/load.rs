@@ -7,11 +7,12 @@ use anyhow::Context;
 use hilum_filters::api::Registration;
 
 use super::Paths;
-use crate::config::conf::{self, Conf, Sessions};
+use crate::config::conf::{self, Conf};
 use crate::config::{Environment, Report, Source, env, yaml};
 use crate::identity::SessionStore;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
+use crate::identity::redis::RedisStore;
 use crate::server::{Load, Loader};
 use crate::services::Fleet;
 use crate::table::Table;
@@ -24,7 +25,6 @@ pub(super) struct Loaded {
     /// What the table was made of.
     pub(super) text: String,
     pub(super) loader: Loader,
-    pub(super) memory: Arc<MemoryStore>,
 }
 
 /// Reads both files. The problems of both are in the error, so that one run tells all of them.
@@ -37,15 +37,15 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
     let metrics = Arc::new(Metrics::new().context("metrics can't be registered")?);
     let fleet = Fleet::new(&metrics.registry, None)?;
     let session_metrics = SessionMetrics::register(&metrics.registry)?;
-    let memory = match conf.as_ref().map_or(Sessions::Memory, Conf::sessions) {
-        Sessions::Memory => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
+    let store: Arc<dyn SessionStore> = match conf.as_ref().ok().and_then(Conf::redis) {
+        Some(options) => RedisStore::new(&options, &metrics.registry)?,
+        None => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
     };
-    let store: Arc<dyn SessionStore> = memory.clone();
     let filters = filters.to_vec();
     let loader = Loader { path: paths.routes.clone(), environment, fleet, store, metrics, session_metrics, filters };
     let (routes, text) = loader.load()?;
     Ok(match (conf, routes) {
-        (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader, memory }),
+        (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader }),
         (Ok(_), Load::Problems(routes)) => Err(vec![routes]),
         (Err(conf), Load::Table(_)) => Err(vec![conf]),
         (Err(conf), Load::Problems(routes)) => Err(vec![conf, routes]),

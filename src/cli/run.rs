@@ -14,7 +14,7 @@ use crate::server::{self, Settings};
 use crate::telemetry::{AccessLog, Destination, start_log};
 
 pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow::Result<ExitCode> {
-    let Loaded { conf, table, text, loader, memory } = match load(paths, filters)? {
+    let Loaded { conf, table, text, loader } = match load(paths, filters)? {
         Ok(loaded) => loaded,
         Err(reports) => return tell(&reports, false),
     };
@@ -43,7 +43,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         idle: conf.connections().idle(),
         drain: conf.drain(),
     };
-    server::run(&settings, &gateway, loader, text, memory)?;
+    server::run(&settings, &gateway, loader, text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::routes::Version;
+use crate::identity::redis::RedisOptions;
 
 /// The file as it is written. Everything but `version` and `listeners` has a default.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,9 +25,9 @@ pub struct Conf {
     /// Where operators and Prometheus come in.
     #[serde(default)]
     pub admin: Try<Admin>,
-    /// Where sessions are kept: `memory`.
+    /// Where sessions are kept: `memory`, the URL of a Redis that gateways share, or `{ redis: URL, timeout: 200ms }`. Default memory.
     #[serde(default)]
-    pub sessions: Option<Try<Placed<Sessions>>>,
+    pub sessions: Option<Try<LineOrMap<SessionsLine, SharedSessions>>>,
     /// Networks whose `X-Forwarded-*` headers are believed.
     #[serde(default)]
     pub trusted_proxies: Vec<Try<Placed<Network>>>,
@@ -93,21 +94,60 @@ impl FromStr for Network {
     }
 }
 
-/// Where sessions are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sessions {
+/// `memory`, or the URL of a Redis. Holds a password, so it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SessionsLine {
     Memory,
+    Redis(Box<str>),
 }
 
-impl FromStr for Sessions {
+impl std::fmt::Debug for SessionsLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if *self == Self::Memory { "Memory" } else { "Redis" })
+    }
+}
+
+impl FromStr for SessionsLine {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "memory" => Ok(Sessions::Memory),
+            "memory" => Ok(SessionsLine::Memory),
             // The value may be a URL with a password: it is not repeated.
-            _ => Err("sessions are kept in `memory`; no other store is known".to_owned()),
+            _ if !text.contains("://") => {
+                Err("sessions are kept in `memory`, or in a Redis: `redis://host:6379/0`".to_owned())
+            }
+            url => RedisOptions::check(url).map(|()| SessionsLine::Redis(url.into())),
         }
+    }
+}
+
+/// A Redis, and how long it is waited for.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SharedSessions {
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
+    pub redis: Placed<RedisUrl>,
+    /// How long one look-up may take, a new connection included. Default 200ms.
+    #[serde(default)]
+    pub timeout: Option<Try<Positive<Span>>>,
+}
+
+/// The URL of a Redis.
+#[derive(Clone)]
+pub struct RedisUrl(Box<str>);
+
+impl std::fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RedisUrl")
+    }
+}
+
+impl FromStr for RedisUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        RedisOptions::check(text).map(|()| RedisUrl(text.into()))
     }
 }
 
@@ -279,7 +319,7 @@ macro_rules! written_as_text {
 }
 pub(crate) use written_as_text;
 
-written_as_text!(Address, Network, Sessions, Threads, Level, FileName);
+written_as_text!(Address, Network, RedisUrl, Threads, Level, FileName);
 
 /// Reads the file and checks what its values mean together.
 pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
@@ -322,9 +362,14 @@ impl Conf {
         self.listeners.value.iter().filter_map(|l| l.0.as_ref()).map(|l| l.address.value.0).collect()
     }
 
-    /// Where sessions are kept.
-    pub fn sessions(&self) -> Sessions {
-        self.sessions.as_ref().and_then(|s| s.0.as_ref()).map_or(Sessions::Memory, |s| s.value)
+    /// The Redis in which sessions are kept; `None`: in memory.
+    pub fn redis(&self) -> Option<RedisOptions> {
+        let (url, timeout) = match self.sessions.as_ref()?.0.as_ref()? {
+            LineOrMap::Line(Placed { value: SessionsLine::Memory, .. }) => return None,
+            LineOrMap::Line(Placed { value: SessionsLine::Redis(url), .. }) => (url, None),
+            LineOrMap::Map(shared) => (&shared.redis.value.0, shared.timeout.and_then(|span| span.0)),
+        };
+        Some(RedisOptions { url: url.clone(), timeout: timeout.map_or(RedisOptions::TIMEOUT, |span| span.get()) })
     }
 
     /// The address of the admin listener. Default 127.0.0.1:9901.

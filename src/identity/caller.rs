@@ -3,13 +3,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::{HeaderName, HeaderValue};
 
 use super::claims::{ClaimPath, Claims, as_text};
-use super::key::SessionKey;
 use super::source::By;
+use super::standing::Standing;
 use super::verify::{Refused, Verified};
 
 /// Who is calling, as far as one kind of token says.
@@ -48,13 +47,7 @@ pub struct Identity {
     /// Its `exp`, rounded down: unix seconds.
     pub expires: u64,
     /// What is known of its session; `None` when its token needs none.
-    pub(super) session: Option<SessionState>,
-}
-
-/// A session's key, and when the store last said that it is there.
-pub(super) struct SessionState {
-    pub(super) key: SessionKey,
-    confirmed: AtomicU64,
+    pub(super) session: Option<Arc<Standing>>,
 }
 
 impl Identity {
@@ -63,7 +56,7 @@ impl Identity {
         token: &str,
         verified: Verified,
         headers: &[(HeaderName, ClaimPath)],
-        session: Option<SessionKey>,
+        session: Option<Arc<Standing>>,
     ) -> Result<Self, Refused> {
         let Verified { claims, expires } = verified;
         let mut ready = Vec::with_capacity(headers.len());
@@ -82,7 +75,7 @@ impl Identity {
             authorization,
             token: token.into(),
             expires,
-            session: session.map(|key| SessionState { key, confirmed: AtomicU64::new(NEVER) }),
+            session,
         })
     }
 }
@@ -95,22 +88,6 @@ fn header_value(text: &str) -> Result<HeaderValue, Refused> {
         return Err(Refused::Invalid("a claim of `identity` holds what no header can"));
     }
     HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Refused::Invalid("a claim of `identity` is no header text"))
-}
-
-/// No answer of the store is known yet. Ticks begin at 1.
-const NEVER: u64 = 0;
-
-impl SessionState {
-    /// The store has said, when it was asked at `tick` (milliseconds), that the session is there.
-    pub(super) fn confirm(&self, tick: u64) {
-        self.confirmed.fetch_max(tick, Relaxed);
-    }
-
-    /// The store has said so at most `max_staleness` milliseconds before `tick`.
-    pub(super) fn is_fresh(&self, tick: u64, max_staleness: u64) -> bool {
-        let confirmed = self.confirmed.load(Relaxed);
-        confirmed != NEVER && tick.saturating_sub(confirmed) < max_staleness
-    }
 }
 
 impl fmt::Debug for Identity {
@@ -179,19 +156,6 @@ mod tests {
         ] {
             check(claims, Err(()));
         }
-    }
-
-    #[test]
-    fn a_confirmation_is_fresh_for_its_time_and_never_moves_back() {
-        let verified = Verified { claims: Claims::new(), expires: 7 };
-        let key = "{token}".parse::<super::super::key::KeyTemplate>().unwrap().key("a");
-        let identity = Identity::new("a.b.c", verified, &[], Some(key)).unwrap();
-        let session = identity.session.as_ref().unwrap();
-        assert!(!session.is_fresh(1, 2000));
-        session.confirm(100);
-        session.confirm(50);
-        assert!(session.is_fresh(100, 2000) && session.is_fresh(2099, 2000));
-        assert!(!session.is_fresh(2100, 2000) && !session.is_fresh(100, 0));
     }
 
     #[test]

@@ -21,20 +21,39 @@ enum Placeholder {
     Sha256,
 }
 
-/// The key of one session: the SHA-256 of its full text, so that a store holds no token and every key is 32 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionKey([u8; 32]);
+/// The key of one session: its full text, for stores that others read, and the SHA-256 of that, so that whoever keeps it holds no
+/// token and every key is 32 bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    text: Box<str>,
+    digest: [u8; 32],
+}
 
 impl KeyTemplate {
     /// The key of the session that belongs to a token.
     pub fn key(&self, token: &str) -> SessionKey {
-        SessionKey(sha256(self.text(token).as_bytes()))
+        let text = self.text(token).into_boxed_str();
+        SessionKey { digest: digest_of(text.as_bytes()), text }
+    }
+
+    /// What every key begins with.
+    pub fn prefix(&self) -> &str {
+        &self.before
+    }
+
+    /// What is stored under the key of a token: the token, as PredictHealth's programs expect it; where the key hides the token,
+    /// the value does not tell it either.
+    pub fn value<'t>(&self, token: &'t str) -> &'t str {
+        match self.value {
+            Placeholder::Token => token,
+            Placeholder::Sha256 => "1",
+        }
     }
 
     fn text(&self, token: &str) -> String {
         match self.value {
             Placeholder::Token => [&self.before, token, &self.after].concat(),
-            Placeholder::Sha256 => [&self.before, hex(&sha256(token.as_bytes())).as_str(), &self.after].concat(),
+            Placeholder::Sha256 => [&self.before, hex(&digest_of(token.as_bytes())).as_str(), &self.after].concat(),
         }
     }
 }
@@ -42,14 +61,19 @@ impl KeyTemplate {
 impl SessionKey {
     /// The digest: evenly spread, and of no use to who reads it.
     pub fn digest(&self) -> &[u8; 32] {
-        &self.0
+        &self.digest
+    }
+
+    /// The key itself. Holds the token, so it is for the store alone.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Enough to tell two apart in a log.
-        write!(f, "SessionKey({}…)", hex(&self.0[..4]))
+        write!(f, "SessionKey({}…)", hex(&self.digest[..4]))
     }
 }
 
@@ -73,7 +97,8 @@ impl FromStr for KeyTemplate {
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256: of a key's full text, what a store knows it by.
+pub(super) fn digest_of(bytes: &[u8]) -> [u8; 32] {
     digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
@@ -99,7 +124,7 @@ mod tests {
         ] {
             let template: KeyTemplate = template.parse().unwrap();
             assert_eq!(template.text("abc"), expect);
-            assert_eq!(template.key("abc").digest(), &sha256(expect.as_bytes()));
+            assert_eq!(template.key("abc").digest(), &digest_of(expect.as_bytes()));
             assert_ne!(template.key("abc"), template.key("abd"));
         }
     }

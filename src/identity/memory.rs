@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use super::key::SessionKey;
 use super::metrics::SessionMetrics;
 use super::now::Now;
+use super::standing::Standing;
 use super::store::{PutError, SessionStore, StoreDown};
 
 /// Keys with their ends, in shards so that a logout or a growing table holds up few readers.
@@ -35,6 +36,9 @@ struct Shard {
 /// A power of two, at most 256: the first byte of a key's digest chooses.
 const SHARDS: usize = 256;
 
+/// How often a shard is swept.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// Ends are never further away: a clock can't count to the end of an endless session.
 const FAR: Duration = Duration::from_hours(24 * 366 * 100);
 
@@ -50,7 +54,7 @@ impl MemoryStore {
 
     /// Drops what is over from one shard, the next in turn, and says how much that was. Called at every tick of a
     /// clock; what is over is never answered with before either.
-    pub fn sweep(&self, now: Now) -> usize {
+    fn sweep(&self, now: Now) -> usize {
         let index = self.next.fetch_add(1, Relaxed) % SHARDS;
         let mut shard = write(&self.shards[index]);
         if shard.earliest.is_none_or(|earliest| now.instant < earliest) {
@@ -65,8 +69,8 @@ impl MemoryStore {
         swept
     }
 
-    fn living(&self, key: &SessionKey, now: Now) -> bool {
-        read(self.shard(key)).ends.get(key.digest()).is_some_and(|end| now.instant < *end)
+    fn living(&self, digest: &[u8; 32], now: Now) -> bool {
+        read(self.shard(digest)).ends.get(digest).is_some_and(|end| now.instant < *end)
     }
 
     /// Sweeps until something was freed. A full round over shards in which nothing is over costs microseconds.
@@ -76,7 +80,7 @@ impl MemoryStore {
 
     /// `false`: no place.
     fn insert(&self, key: &SessionKey, end: Instant, now: Now) -> bool {
-        let mut shard = write(self.shard(key));
+        let mut shard = write(self.shard(key.digest()));
         match shard.ends.entry(*key.digest()) {
             Entry::Occupied(mut entry) => {
                 if *entry.get() <= now.instant {
@@ -97,22 +101,22 @@ impl MemoryStore {
         true
     }
 
-    fn shard(&self, key: &SessionKey) -> &RwLock<Shard> {
-        &self.shards[usize::from(key.digest()[0]) % SHARDS]
+    fn shard(&self, digest: &[u8; 32]) -> &RwLock<Shard> {
+        &self.shards[usize::from(digest[0]) % SHARDS]
     }
 }
 
 #[async_trait]
 impl SessionStore for MemoryStore {
-    fn contains_now(&self, key: &SessionKey, now: Now) -> Option<bool> {
-        Some(self.living(key, now))
+    fn contains_now(&self, standing: &Standing, _: Duration, now: Now) -> Option<bool> {
+        Some(self.living(standing.digest(), now))
     }
 
-    async fn contains(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown> {
-        Ok(self.living(key, now))
+    async fn contains(&self, key: &SessionKey, _: &Standing, now: Now) -> Result<bool, StoreDown> {
+        Ok(self.living(key.digest(), now))
     }
 
-    async fn put(&self, key: &SessionKey, _token: &str, ttl: Duration, now: Now) -> Result<(), PutError> {
+    async fn put(&self, key: &SessionKey, _: &str, ttl: Duration, now: Now) -> Result<(), PutError> {
         let end = now.instant + ttl.min(FAR);
         while !self.insert(key, end, now) {
             if !self.make_room(now) {
@@ -123,12 +127,21 @@ impl SessionStore for MemoryStore {
     }
 
     async fn remove(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown> {
-        let Some(end) = write(self.shard(key)).ends.remove(key.digest()) else { return Ok(false) };
+        let Some(end) = write(self.shard(key.digest())).ends.remove(key.digest()) else { return Ok(false) };
         self.count.fetch_sub(1, Relaxed);
         if end <= now.instant {
             self.metrics.expired.inc();
         }
         Ok(now.instant < end)
+    }
+
+    async fn tend(&self) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            sweep.tick().await;
+            self.sweep(Now::read());
+        }
     }
 }
 
@@ -164,8 +177,10 @@ mod tests {
                     format!("{:?}", store.put(&key(name), "", ttl, now).await)
                 }
                 ["has", name] => {
-                    let answer = store.contains_now(&key(name), now).unwrap();
-                    assert_eq!(store.contains(&key(name), now).await, Ok(answer));
+                    let (key, age) = (key(name), Duration::ZERO);
+                    let standing = store.standing(&key);
+                    let answer = store.contains_now(&standing, age, now).unwrap();
+                    assert_eq!(store.contains(&key, &standing, now).await, Ok(answer));
                     answer.to_string()
                 }
                 ["remove", name] => store.remove(&key(name), now).await.unwrap().to_string(),

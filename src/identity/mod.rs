@@ -1,6 +1,6 @@
 //! Who is calling? A [`token::Token`] is everything `routes.yaml` says under one name in `tokens:`: where the token is
-//! looked for ([`source`]), how it is verified ([`verify`]), which session must exist for it ([`store`]), and which
-//! headers a service is told the caller by ([`caller`]).
+//! looked for ([`source`]), how it is verified ([`verify`]), which session must exist for it ([`store`], in this process
+//! ([`memory`]) or in a Redis that gateways share ([`redis`])), and which headers a service is told the caller by ([`caller`]).
 //!
 //! ```text
 //! headers ─ source::find ─ cache ─ (miss: Verifier::verify ─ Identity) ─ over? ─ session in the store? ─ Caller
@@ -9,7 +9,8 @@
 //! What holds whatever happens:
 //! - Nothing a client sent is believed before the signature is good, and only then does anything enter the cache.
 //! - A cached token costs no cryptography and no allocation; its end is looked at on every request.
-//! - A session that was ended here is unknown to every request that starts afterwards.
+//! - A session that was ended here is unknown to every request that starts afterwards; one that was ended elsewhere, within
+//!   `max_staleness` at the latest.
 //! - A store that does not answer is [`caller::Caller::StoreDown`], never a refused caller.
 //! - No text made here, `Debug` included, holds a token or a secret.
 
@@ -21,8 +22,10 @@ pub mod memory;
 pub mod metrics;
 pub mod now;
 pub mod provider;
+pub mod redis;
 pub mod rules;
 pub mod source;
+pub mod standing;
 pub mod store;
 pub mod token;
 mod unique;

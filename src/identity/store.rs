@@ -1,33 +1,57 @@
 //! Where sessions are kept. A session is a key that is there until its time is over or somebody logs out; whether it is
 //! kept in this process or elsewhere is the store's affair.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::key::SessionKey;
+use super::key::{KeyTemplate, SessionKey};
 use super::now::Now;
+use super::standing::{Standing, Stream};
 
 /// A set of keys, each with an end. One store serves all tokens and outlives every reload.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// The answer of [`SessionStore::contains`] when it can be given without waiting for anybody. A store in this
-    /// process always can, and then `contains` is never asked.
-    fn contains_now(&self, key: &SessionKey, now: Now) -> Option<bool> {
-        let _ = (key, now);
-        None
+    /// Hears of the form of keys before any of them is used.
+    ///
+    /// # Errors
+    /// Why this store can't keep such keys, and what to write instead.
+    fn expect(&self, key: &KeyTemplate) -> Result<(), String> {
+        let _ = key;
+        Ok(())
+    }
+
+    /// Where it is written down what is known of a session, for as long as somebody holds its token.
+    fn standing(&self, key: &SessionKey) -> Arc<Standing> {
+        Arc::new(Standing::new(*key.digest()))
+    }
+
+    /// What is known of changes that others make.
+    fn stream(&self) -> Stream {
+        Stream::default()
+    }
+
+    /// The answer of [`SessionStore::contains`] when it can be given without waiting for anybody: a store in this process always
+    /// can; others as long as what they said before is believed.
+    fn contains_now(&self, standing: &Standing, max_staleness: Duration, now: Now) -> Option<bool> {
+        let max_staleness = u64::try_from(max_staleness.as_micros()).unwrap_or(u64::MAX);
+        standing.is_alive(now.tick(), max_staleness, self.stream()).then_some(true)
     }
 
     /// Is there a session of this key that is not over? Asked once a `put` or `remove` of the key has returned, it
-    /// knows of that.
-    async fn contains(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown>;
+    /// knows of that. A yes is written down in `standing`, unless news of the session came in between.
+    async fn contains(&self, key: &SessionKey, standing: &Standing, now: Now) -> Result<bool, StoreDown>;
 
-    /// Keeps a session until `now + ttl`; one of the same key gets the new end. `token` is the value for readers
+    /// Keeps a session until `now + ttl`; one of the same key gets the new end. `value` is for readers
     /// outside Hilum, in stores that have such.
-    async fn put(&self, key: &SessionKey, token: &str, ttl: Duration, now: Now) -> Result<(), PutError>;
+    async fn put(&self, key: &SessionKey, value: &str, ttl: Duration, now: Now) -> Result<(), PutError>;
 
     /// Ends a session; `false` when there was none.
     async fn remove(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown>;
+
+    /// The store's background work. Does not end; dropped when the process stops.
+    async fn tend(&self);
 }
 
 /// The store did not answer, so nothing is known: neither that a session is there nor that it is not.
@@ -38,7 +62,6 @@ pub struct StoreDown;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutError {
     /// The store did not answer.
-    #[allow(dead_code, reason = "a store behind a network can be down; the one in memory can't")]
     Down,
     /// It holds as many living sessions as it may.
     Full,

@@ -1,4 +1,4 @@
-//! The background work of one process: health checks, the watch on `routes.yaml`, reloads, swept sessions.
+//! The background work of one process: health checks, the watch on `routes.yaml`, reloads, the session store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +11,6 @@ use tokio::sync::{Mutex, watch};
 
 use super::{Load, Loader};
 use crate::admin::reload::{Reloaded, Reloader};
-use crate::identity::Now;
-use crate::identity::memory::MemoryStore;
 use crate::proxy::Gateway;
 use crate::table::Table;
 
@@ -20,8 +18,6 @@ use crate::table::Table;
 const LOOK: Duration = Duration::from_millis(250);
 /// Two reads this far apart must agree before a file is taken: a half-written one is never a table.
 const SETTLED: Duration = Duration::from_millis(100);
-/// How often a shard of the session store is swept.
-const SWEEP: Duration = Duration::from_secs(1);
 
 /// How long a new table waits for its names.
 const RESOLVE: Duration = Duration::from_millis(300);
@@ -30,7 +26,6 @@ const RESOLVE: Duration = Duration::from_millis(300);
 pub(super) struct Control {
     gateway: Gateway,
     loader: Arc<Loader>,
-    memory: Arc<MemoryStore>,
     requests: Mutex<Reloader>,
     /// The text that the running table was made of at the start.
     loaded: String,
@@ -51,12 +46,11 @@ impl Control {
     pub(super) fn new(
         gateway: Gateway,
         loader: Loader,
-        memory: Arc<MemoryStore>,
         requests: Reloader,
         loaded: String,
         (ready, heard): (String, watch::Receiver<bool>),
     ) -> Self {
-        Control { gateway, loader: Arc::new(loader), memory, requests: Mutex::new(requests), loaded, ready, heard }
+        Control { gateway, loader: Arc::new(loader), requests: Mutex::new(requests), loaded, ready, heard }
     }
 
     /// Reads the file until it holds still, and takes it. `seen` is the content that was judged last.
@@ -118,6 +112,9 @@ impl Control {
 impl BackgroundService for Control {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         self.watch(&self.gateway.table()).await;
+        // In a task of its own, so that news of sessions are not kept waiting by a reload; it ends with the runtime.
+        let store = self.loader.store.clone();
+        tokio::spawn(async move { store.tend().await });
         // Whoever reads the line may send a signal at once. Without signals there is no line, and that is told elsewhere.
         let _ = self.heard.clone().wait_for(|heard| *heard).await;
         log::info!("{}", self.ready);
@@ -125,10 +122,8 @@ impl BackgroundService for Control {
         // The first look always reads: the file may have been edited since it was loaded.
         let mut looked = None;
         let mut seen = Some(self.loaded.clone());
-        let (mut look_again, mut sweep) = (tokio::time::interval(LOOK), tokio::time::interval(SWEEP));
-        for interval in [&mut look_again, &mut sweep] {
-            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        }
+        let mut look_again = tokio::time::interval(LOOK);
+        look_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = shutdown.changed() => break,
@@ -147,7 +142,6 @@ impl BackgroundService for Control {
                         looked = now;
                     }
                 }
-                _ = sweep.tick() => drop(self.memory.sweep(Now::read())),
             }
         }
         self.gateway.fleet().stop();

@@ -18,7 +18,6 @@ pub use loader::{Load, Loader};
 
 use crate::admin::Admin;
 use crate::admin::reload::Reload;
-use crate::identity::memory::MemoryStore;
 use crate::proxy::Gateway;
 use crate::proxy::guard::Deadlines;
 use crate::proxy::guard::app::GuardedConnections;
@@ -39,13 +38,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// An address that can't be listened on. Everything is bound before anything is served.
-pub fn run(
-    settings: &Settings,
-    gateway: &Gateway,
-    loader: Loader,
-    loaded: String,
-    memory: Arc<MemoryStore>,
-) -> anyhow::Result<()> {
+pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: String) -> anyhow::Result<()> {
     let mut bound = bind::Bound::new(settings)?;
     let conf = ServerConf {
         threads: settings.threads,
@@ -67,7 +60,7 @@ pub fn run(
     server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), bound.admin_address)));
     let ready = format!("ready listeners={} admin={}", bound.shown(), bound.admin_address);
     let (hears, heard) = tokio::sync::watch::channel(false);
-    let control = control::Control::new(gateway.clone(), loader, memory, requests, loaded, (ready, heard));
+    let control = control::Control::new(gateway.clone(), loader, requests, loaded, (ready, heard));
     server.add_service(background_service("control", control));
     let signals = drain::Signals::new(gateway.clone(), reload, settings.drain, hears);
     server.run(RunArgs { shutdown_signal: Box::new(signals) });

@@ -127,6 +127,7 @@ const SLEEPS: &[(&str, usize, &str)] = &[
         "a service that drips bytes; a condition that sends no event, asked again until it holds",
     ),
     ("tests/e2e/guard.rs", 1, "a client that is slow on purpose"),
+    ("tests/e2e/sessions.rs", 1, "a pause of Redis, which is over at a time of its own and at no event"),
     ("tests/harness/mod.rs", 1, "conditions of another process, asked again until they hold"),
     ("tests/harness/service.rs", 1, "a service that is slow on demand"),
     ("demo/tests/process.rs", 1, "conditions of another process, asked again until they hold"),

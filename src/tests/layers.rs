@@ -9,7 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("identity", &[]),
     ("services", &[]),
     // Of the machine, only the types that users write: they are parsed while the file is read, so an error has its place.
-    ("config", &["router", "identity::claims", "services::PeerOptions"]),
+    ("config", &["router", "identity::claims", "identity::redis::RedisOptions", "services::PeerOptions"]),
     ("template", &["router", "identity::claims"]),
     ("refusal", &["config::route", "template", "identity", "services"]),
     // The label of `hilum_rejections_total`; nothing else of a refusal.

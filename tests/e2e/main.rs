@@ -18,5 +18,6 @@ mod guard;
 mod identity;
 mod login;
 mod seen;
+mod sessions;
 mod streams;
 mod time;

@@ -10,3 +10,4 @@ mod drain;
 mod files;
 mod load;
 mod peers;
+mod sessions;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -61,7 +61,6 @@ pub struct Token {
     cache: Cache<Arc<str>, Arc<Identity>>,
     store: Arc<dyn SessionStore>,
     metrics: SessionMetrics,
-    born: Instant,
 }
 
 /// How far a request gets without waiting.
@@ -74,10 +73,12 @@ impl Token {
     /// Checks the options; the error says what to write instead.
     pub fn new(options: TokenOptions, store: Arc<dyn SessionStore>, metrics: SessionMetrics) -> Result<Self, String> {
         check(&options)?;
+        if let Some(session) = &options.session {
+            store.expect(&session.key)?;
+        }
         let TokenOptions { name, sources, verify, session, identity, cookie, cached } = options;
         let (verifier, cache) = (Verifier::new(verify)?, Cache::new(cached));
-        let born = Instant::now();
-        Ok(Self { name, sources, verifier, session, headers: identity, cookie, cache, store, metrics, born })
+        Ok(Self { name, sources, verifier, session, headers: identity, cookie, cache, store, metrics })
     }
 
     /// Its name in `tokens:`.
@@ -148,8 +149,9 @@ impl Token {
     pub async fn open_session(&self, identity: &Identity, ttl: Duration, now: Now) -> Result<Duration, PutError> {
         let left = Duration::from_secs(self.verifier.over(identity.expires).saturating_sub(now.unix));
         let ttl = ttl.min(left);
-        let Some(session) = &identity.session else { return Ok(ttl) };
-        let put = self.store.put(&session.key, &identity.token, ttl, now).await;
+        let Some(session) = &self.session else { return Ok(ttl) };
+        let key = session.key.key(&identity.token);
+        let put = self.store.put(&key, session.key.value(&identity.token), ttl, now).await;
         match put {
             Ok(()) => self.metrics.opened.inc(),
             Err(PutError::Full) => self.metrics.refused_full.inc(),
@@ -225,42 +227,35 @@ impl Token {
     /// before the store is asked about it, so a logout that comes between takes it out again.
     fn learn(&self, token: &str, now: Now) -> Result<Arc<Identity>, Refused> {
         let verified = self.verifier.verify(token, now)?;
-        let session = self.session.as_ref().map(|session| session.key.key(token));
+        let session = self.session.as_ref().map(|session| self.store.standing(&session.key.key(token)));
         let identity = Arc::new(Identity::new(token, verified, &self.headers, session)?);
         self.cache.insert(identity.token.clone(), identity.clone());
         Ok(identity)
     }
 
     fn has_session(&self, identity: Arc<Identity>, by: By, now: Now) -> Looked {
-        let (Some(session), Some(options)) = (&identity.session, &self.session) else {
+        let (Some(standing), Some(options)) = (&identity.session, &self.session) else {
             return Looked::Done(Caller::Known { identity, by });
         };
-        match self.store.contains_now(&session.key, now) {
+        match self.store.contains_now(standing, options.max_staleness, now) {
             Some(false) => Looked::Done(Caller::Refused { why: Refused::SessionUnknown, by }),
-            None if !session.is_fresh(self.tick(now), millis(options.max_staleness)) => Looked::Ask { identity, by },
-            Some(true) | None => Looked::Done(Caller::Known { identity, by }),
+            Some(true) => Looked::Done(Caller::Known { identity, by }),
+            None => Looked::Ask { identity, by },
         }
     }
 
     async fn ask(&self, identity: Arc<Identity>, by: By, now: Now) -> Caller {
-        let Some(session) = &identity.session else { return Caller::Known { identity, by } };
-        match self.store.contains(&session.key, now).await {
-            Ok(true) => {
-                // As of the moment of the question: the answer may have been on its way for a while.
-                session.confirm(self.tick(now));
-                Caller::Known { identity, by }
-            }
+        let (Some(standing), Some(options)) = (&identity.session, &self.session) else {
+            return Caller::Known { identity, by };
+        };
+        match self.store.contains(&options.key.key(&identity.token), standing, now).await {
+            Ok(true) => Caller::Known { identity, by },
             Ok(false) => Caller::Refused { why: Refused::SessionUnknown, by },
             Err(StoreDown) => {
                 self.metrics.store_down.inc();
                 Caller::StoreDown { by }
             }
         }
-    }
-
-    /// The moment in milliseconds, from 1 on.
-    fn tick(&self, now: Now) -> u64 {
-        millis(now.instant.saturating_duration_since(self.born)).saturating_add(1)
     }
 }
 
@@ -302,10 +297,6 @@ fn check(options: &TokenOptions) -> Result<(), String> {
         return Err("at least one verified token must be remembered".into());
     }
     Ok(())
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

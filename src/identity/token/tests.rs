@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::super::cookie::{SameSite, Secure};
 use super::super::key::SessionKey;
 use super::super::memory::MemoryStore;
+use super::super::standing::Standing;
 use super::super::testkit::{HS256, TODAY, claim, metrics, options as verify_options, sign, today, token_of};
 use super::*;
 
@@ -309,17 +310,21 @@ impl Slow {
 
 #[async_trait]
 impl SessionStore for Slow {
-    async fn contains(&self, key: &SessionKey, _now: Now) -> Result<bool, StoreDown> {
+    async fn contains(&self, key: &SessionKey, standing: &Standing, now: Now) -> Result<bool, StoreDown> {
         self.asked.fetch_add(1, SeqCst);
         self.is_up()?;
+        let question = standing.ask();
         let answer = self.keys.lock().unwrap().contains(key);
         self.hold().await;
+        if answer {
+            standing.confirm(question, now.tick(), u64::MAX, 0);
+        }
         Ok(answer)
     }
 
     async fn put(&self, key: &SessionKey, _token: &str, _ttl: Duration, _now: Now) -> Result<(), PutError> {
         self.is_up().map_err(|StoreDown| PutError::Down)?;
-        self.keys.lock().unwrap().insert(*key);
+        self.keys.lock().unwrap().insert(key.clone());
         Ok(())
     }
 
@@ -328,6 +333,8 @@ impl SessionStore for Slow {
         self.hold().await;
         Ok(self.keys.lock().unwrap().remove(key))
     }
+
+    async fn tend(&self) {}
 }
 
 #[tokio::test]
