@@ -79,7 +79,7 @@ pub struct Files {
     /// What a folder's address shows. Absent: 404.
     #[serde(default)]
     pub index: Option<Placed<String>>,
-    /// How long a client may keep a file without asking. Absent: it asks each time (`no-cache`).
+    /// How long a client may keep a file without asking. Absent: it asks each time (`no-cache`), and keeps nothing where a token is needed.
     #[serde(default)]
     pub cache: Option<Try<Span>>,
 }

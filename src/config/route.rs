@@ -14,7 +14,8 @@ use crate::router::{Condition, Methods, Pattern, Rule};
 /// The keys of one route alone. Exactly one of those after `match` is the action.
 pub const OWN_KEYS: &[&str] = &["name", "match", "forward", "respond", "redirect", "files", "session", "health"];
 /// The keys that groups and `defaults` hand down.
-pub const SHARED_KEYS: &[&str] = &["auth", "limits", "errors", "messages", "reply", "cors", "filters"];
+pub const SHARED_KEYS: &[&str] =
+    &["auth", "limits", "errors", "messages", "reply", "cors", "csrf", "cache_control", "filters"];
 /// Of those, the ones merged by their first key; the others are replaced whole.
 pub const DEEP_KEYS: &[&str] = &["limits", "errors", "messages"];
 
@@ -28,6 +29,8 @@ pub struct Route {
     pub shared: Shared,
     /// Where the limits stand that the route says itself, as against those that it inherits.
     pub own_limits: Vec<At>,
+    /// The keys that the route says itself.
+    pub own_keys: Vec<String>,
 }
 
 /// What groups and `defaults` hand down.
@@ -51,9 +54,43 @@ pub struct Shared {
     /// Which origins' pages may read the answers.
     #[serde(default)]
     pub cors: Option<Node>,
+    /// `off`: requests that change state need not come from an own page. For APIs that no browser uses with a cookie.
+    #[serde(default)]
+    pub csrf: Option<Placed<Off>>,
+    /// `Cache-Control` of every answer. Default: `private, no-store` where a token is needed, else what the service says.
+    #[serde(default)]
+    pub cache_control: Option<Placed<CacheControl>>,
     /// `- name: options`, outermost first.
     #[serde(default)]
     pub filters: Option<Placed<Vec<Node>>>,
+}
+
+/// Switches something off that is on by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Off;
+
+impl std::str::FromStr for Off {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // YAML 1.1 reads `off` as a boolean, and editors that know it write one.
+        ["off", "false"].contains(&text).then_some(Off).ok_or_else(|| format!("expected `off`, found `{text}`"))
+    }
+}
+
+/// The text of a `Cache-Control` (RFC 9111, 5.2).
+#[derive(Debug, Clone)]
+pub struct CacheControl(pub http::HeaderValue);
+
+impl std::str::FromStr for CacheControl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(value) if !text.trim().is_empty() => Ok(CacheControl(value)),
+            _ => Err("expected what `Cache-Control` shall say, such as `private, max-age=60`".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -235,7 +272,7 @@ pub(super) struct MatchMap {
     query: Entries<Placed<String>>,
 }
 
-super::conf::written_as_text!(Status, BodyStatus, Time, Pattern, Host);
+super::conf::written_as_text!(Off, CacheControl, Status, BodyStatus, Time, Pattern, Host);
 
 /// Reads a route whose inherited keys are merged in already.
 pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Problem>) -> Option<Route> {
@@ -274,7 +311,7 @@ pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Pro
         .or(action(own.files, Action::Files))
         .or(action(own.session, Action::Session))
         .or(action(own.health, Action::Health));
-    Some(Route { name, rule, action, shared: shared?, own_limits: Vec::new() })
+    Some(Route { name, rule, action, shared: shared?, own_limits: Vec::new(), own_keys: Vec::new() })
 }
 
 fn action<T>(written: Option<Placed<Try<T>>>, make: fn(T) -> Action) -> Option<Placed<Action>> {
@@ -335,8 +372,13 @@ fn rule_of_map(map: &MatchMap, problems: &mut Vec<Problem>) -> Rule {
     rule
 }
 
-/// Where a route stands, for problems about the whole of it.
 impl Route {
+    /// Whether the route says this key itself, as against inheriting it from where other routes need it.
+    pub fn says(&self, key: &str) -> bool {
+        self.own_keys.iter().any(|own| own == key)
+    }
+
+    /// Where it stands, for problems about the whole of it.
     pub fn at(&self) -> At {
         self.name.at
     }

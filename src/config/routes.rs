@@ -135,6 +135,9 @@ impl Walk<'_> {
         self.unknown_keys(&merged, &[]);
         if let Some(mut route) = route::read(&merged, prefix, self.problems) {
             route.own_limits = places(node.get("limits"));
+            if let Kind::Map(entries) = &node.kind {
+                route.own_keys = entries.iter().map(|entry| entry.key.clone()).collect();
+            }
             self.routes.push(route);
         }
     }

@@ -19,16 +19,19 @@ pub enum Caller {
     /// There is one, and it is not accepted.
     Refused { why: Refused, by: By },
     /// The token is good; whether its session is, the store does not say.
-    StoreDown {
-        #[allow(dead_code, reason = "complete as the other kinds are; what a browser sent by itself is treated apart")]
-        by: By,
-    },
+    StoreDown { by: By },
     /// This one.
-    Known {
-        identity: Arc<Identity>,
-        #[allow(dead_code, reason = "complete as the other kinds are; what a browser sent by itself is treated apart")]
-        by: By,
-    },
+    Known { identity: Arc<Identity>, by: By },
+}
+
+impl Caller {
+    /// Where the token came from, good or bad; `None`: there is none.
+    pub fn by(&self) -> Option<By> {
+        match self {
+            Caller::Missing => None,
+            Caller::Refused { by, .. } | Caller::StoreDown { by } | Caller::Known { by, .. } => Some(*by),
+        }
+    }
 }
 
 /// A verified token and what is made of it. Shared by all requests that bring the same token. `Debug` shows neither

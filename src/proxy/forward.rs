@@ -8,6 +8,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Ctx;
 use super::front_door::host_of;
+use crate::actions::Action;
 use crate::identity::Caller;
 use crate::table::Table;
 
@@ -173,15 +174,15 @@ fn forwarded(ctx: &Ctx, client: &RequestHeader, headers: &mut HeaderMap) {
         headers.insert(FORWARDED_FOR, value);
     }
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if ctx.facts.secure { "https" } else { "http" }));
-    // The last line is the trusted proxy's own; what stands before it is the client's word.
-    let by_proxy = client.headers.get_all(FORWARDED_HOST).iter().next_back().filter(|_| ctx.peer_is_trusted);
-    let host = match by_proxy.or_else(|| client.headers.get(header::HOST)) {
-        Some(host) => Some(host.clone()),
-        None => HeaderValue::from_str(host_of(client)).ok(),
-    };
-    if let Some(host) = host {
+    if let Ok(host) = HeaderValue::from_str(asked_host(ctx, client)) {
         headers.insert(FORWARDED_HOST, host);
     }
+}
+
+/// The authority that the client asked: of a trusted proxy, the last that it says itself; what stands before is the client's word.
+pub(super) fn asked_host<'h>(ctx: &Ctx, client: &'h RequestHeader) -> &'h str {
+    let by_proxy = client.headers.get_all(FORWARDED_HOST).iter().next_back().filter(|_| ctx.peer_is_trusted);
+    by_proxy.and_then(|host| host.to_str().ok()).unwrap_or_else(|| host_of(client))
 }
 
 /// The client's head as a request of our own: without what belongs to its connection, its body and its cache.
@@ -270,6 +271,13 @@ pub(super) fn to_client(ctx: &Ctx, head: &mut ResponseHeader) -> Result<()> {
     head.insert_header(REQUEST_ID, ctx.facts.request_id.header_value())?;
     if let Some(trace) = &ctx.trace {
         head.insert_header(TRACE_PARENT, trace.value().clone())?;
+    }
+    if let Some(route) = &ctx.route
+        && let Some(said) = &route.cache_control
+        // A file says itself how long it may be kept; that it is missing does not.
+        && !(matches!(route.action, Action::Files(_)) && head.headers.contains_key(header::CACHE_CONTROL))
+    {
+        head.insert_header(header::CACHE_CONTROL, said.clone())?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hilum_filters::api::Claims;
 use http::{HeaderValue, Method, StatusCode, header};
 
+use super::csrf::Sent;
 use super::{Access, Route, Table};
 use crate::actions::Action;
 use crate::actions::forward::Onward;
@@ -26,6 +27,10 @@ pub struct Match<'t, 'p> {
 #[derive(Debug)]
 pub struct Facts<'a> {
     pub caller: &'a Caller,
+    /// The authority that the browser asked: the request's own, or the one that a trusted proxy was asked.
+    pub host: &'a str,
+    /// The client's connection is TLS, as far as is known.
+    pub secure: bool,
 }
 
 /// What is done.
@@ -78,6 +83,10 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
     let filling = Filling { params: &found.values, query: head.query, claims };
     if let Err(reason) = admit(&route.access, facts.caller) {
         return Verdict::Refuse(refuse(route, reason, facts.caller, &filling));
+    }
+    let sent = Sent { method: head.method, headers: head.headers, host: facts.host, secure: facts.secure };
+    if !route.csrf.admits(&sent, facts.caller.by()) {
+        return Verdict::Refuse(refuse(route, Reason::CsrfRejected, facts.caller, &filling));
     }
     let verdict = match &route.action {
         Action::Forward(forward) => forward.aim(head, &filling).map(Verdict::Forward),

@@ -4,6 +4,7 @@
 
 mod access;
 mod compile;
+pub mod csrf;
 pub mod decide;
 mod route;
 

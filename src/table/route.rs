@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hilum_filters::api::Chain;
+use http::HeaderValue;
 
 use super::Access;
+use super::csrf::Csrf;
 use crate::actions::Action;
 use crate::actions::reply::Reply;
 use crate::identity::Token;
@@ -29,6 +31,9 @@ pub struct Route {
     /// How many of the chain's links come before the caller is looked at.
     pub slots: usize,
     pub has_cors: bool,
+    pub csrf: Csrf,
+    /// What `Cache-Control` says of every answer; `None`: whoever made the answer decides.
+    pub cache_control: Option<HeaderValue>,
     pub action: Action,
     pub reply: Option<Reply>,
     pub errors: Errors,

@@ -10,6 +10,7 @@ mod admin;
 mod bodies;
 mod buffered;
 mod cors;
+mod csrf;
 mod demo;
 mod failures;
 mod files;

@@ -53,6 +53,7 @@ impl Files {
         // A shared cache must not hand one caller's file to another.
         let whose = if build.has_claims { "private" } else { "public" };
         let cache_control = match written.cache.and_then(|cache| cache.0) {
+            None if build.has_claims => HeaderValue::from_static("private, no-store"),
             None => HeaderValue::from_static("no-cache"),
             Some(span) => HeaderValue::from_str(&format!("{whose}, max-age={}", span.get().as_secs())).expect("digits"),
         };

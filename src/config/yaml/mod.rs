@@ -291,22 +291,29 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(2), "took {:?}", started.elapsed());
     }
 
+    /// By ratio in one run: how long one of them takes is the machine's affair (and the bench's).
     #[test]
-    fn ten_thousand_routes_load_within_two_seconds() {
-        let mut yaml = "version: 1\nroutes:\n".to_owned();
-        for n in 0..10_000 {
-            write!(
-                yaml,
-                "  - name: route-{n}\n    match: GET /api/v1/things-{n}/{{id}}\n    auth: {{ token: web, claims: \
-                 {{ user_type: patient }} }}\n    forward: {{ service: patients, path: \"/api/v1/patients/{{id}}\" }}\n"
-            )
-            .unwrap();
-        }
-        let before = busy();
-        let node = tree(&yaml).unwrap();
-        let took = busy() - before;
-        assert!(matches!(&node.get("routes").unwrap().kind, Kind::List(routes) if routes.len() == 10_000));
-        assert!(took < Duration::from_secs(2), "{} bytes took {took:?}", yaml.len());
+    fn ten_thousand_routes_cost_no_more_each_than_a_thousand() {
+        let took = |routes: usize| {
+            let mut yaml = "version: 1\nroutes:\n".to_owned();
+            for n in 0..routes {
+                write!(
+                    yaml,
+                    "  - name: route-{n}\n    match: GET /api/v1/things-{n}/{{id}}\n    auth: {{ token: web, claims: \
+                     {{ user_type: patient }} }}\n    forward: {{ service: patients, path: \"/api/v1/patients/{{id}}\" }}\n"
+                )
+                .unwrap();
+            }
+            let before = busy();
+            let node = tree(&yaml).unwrap();
+            let took = busy() - before;
+            assert!(matches!(&node.get("routes").unwrap().kind, Kind::List(list) if list.len() == routes));
+            took
+        };
+        // The best of several: other tests use the same caches and memory.
+        let few = (0..5).map(|_| took(1000)).min().unwrap();
+        let many = (0..2).map(|_| took(10_000)).min().unwrap();
+        assert!(many < few * 15, "10,000 routes took {many:?}, 1,000 took {few:?}");
     }
 
     /// How long this thread was running. The clock on the wall would measure the other tests as well.

@@ -104,6 +104,11 @@ impl Token {
         sources.chain(self.cookie.as_ref().map(|cookie| &*cookie.name))
     }
 
+    /// Whether a browser sends it by itself.
+    pub fn comes_by_cookie(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source, Source::Cookie { .. }))
+    }
+
     /// What the headers hold where the token is looked for.
     pub fn find<'h>(&self, headers: &'h HeaderMap) -> Presented<'h> {
         find(&self.sources, headers)

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hilum_filters::api::{Chain, Env, Kind, LineOrMap, Link, Node, Placed, Problem, Registration, did_you_mean};
-use hilum_filters::units::Size;
+use hilum_filters::units::{Origin, Size};
+use http::HeaderValue;
 
 use super::access::{Access, token_of};
+use super::csrf::Csrf;
 use super::{Area, Limits, Route, Table};
 use crate::actions::reply::Reply;
 use crate::actions::session::Session;
@@ -181,6 +183,18 @@ impl Routing<'_> {
             Some(Action::Session(session)) => Some(session.token().clone()),
             _ => None,
         };
+        let csrf = csrf(shared, auth_token.as_ref().or(session_token.as_ref()), session_token.is_some());
+        if let Some(off) = &shared.csrf
+            && let Some(why) = unforgeable(written, auth_token.as_ref().or(session_token.as_ref()))
+        {
+            self.problems.push(Problem::new(off.at, format!("`csrf: off` has no effect: {why}")));
+        }
+        if let (Some(said), Some(Action::Files(_)), true) =
+            (&shared.cache_control, &action, written.says("cache_control"))
+        {
+            let problem = Problem::new(said.at, "`cache_control` has no effect on `files`");
+            self.problems.push(problem.help("say how long a file may be kept with `files: { cache: 1h }`"));
+        }
         let name: Arc<str> = written.name.value.as_str().into();
         let action = action?;
         Some(Route {
@@ -189,11 +203,13 @@ impl Routing<'_> {
             path: path.to_string(),
             rule: rule.map(|rule| rule_text(&limited(rule, &action))).unwrap_or_default(),
             params: path.params().map(Into::into).collect(),
-            access: access?,
             token: auth_token.or(session_token),
             chain,
             slots,
             has_cors: shared.cors.is_some(),
+            cache_control: cache_control(shared, access.as_ref()?),
+            csrf,
+            access: access?,
             action,
             reply: reply.map(|(_, reply)| reply),
             errors,
@@ -201,6 +217,48 @@ impl Routing<'_> {
         })
     }
 }
+
+/// What is asked of requests that change state.
+fn csrf(shared: &Shared, token: Option<&Arc<Token>>, is_session: bool) -> Csrf {
+    let is_credentialed = |cors: &&Node| cors.get("credentials").and_then(scalar) == Some("true");
+    let origins = shared.cors.as_ref().filter(is_credentialed).and_then(|cors| cors.get("origins"));
+    let texts: Vec<&str> = match origins.map(|node| &node.kind) {
+        Some(Kind::Scalar { text, .. }) => text.split(',').collect(),
+        Some(Kind::List(items)) => items.iter().filter_map(scalar).collect(),
+        _ => Vec::new(),
+    };
+    // What is no origin was told by `cors` itself.
+    let origins =
+        texts.iter().filter_map(|text| text.trim().parse::<Origin>().ok()).map(|o| o.header_value()).collect();
+    Csrf { off: shared.csrf.is_some() || token.is_none(), is_session, origins }
+}
+
+fn scalar(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Scalar { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+/// Why no request to this route could be forged, if none could.
+fn unforgeable(written: &route::Route, token: Option<&Arc<Token>>) -> Option<&'static str> {
+    match token {
+        _ if !written.says("csrf") => None,
+        None => Some("the route is public"),
+        Some(token) if !token.comes_by_cookie() => Some("its token comes by no cookie"),
+        Some(_) => None,
+    }
+}
+
+fn cache_control(shared: &Shared, access: &Access) -> Option<HeaderValue> {
+    match &shared.cache_control {
+        Some(said) => Some(said.value.0.clone()),
+        // One person's answer, which no cache may hand to another (RFC 9111, 7.1).
+        None => (!access.is_public()).then_some(PRIVATE),
+    }
+}
+
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 /// What a service's `hash` is made of is written with the service, but made of a request, which only the action sees.
 fn with_hash(action: Action, routes: &Routes) -> Action {
