@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use pingora_error::Result;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::ctx::Asked;
 use super::hooks::STALL;
@@ -16,6 +16,7 @@ use super::respond::{self, By, LINGER};
 use super::{Ctx, act, body, forward, guard};
 use crate::actions::forward::Forward;
 use crate::actions::{Answer, Content};
+use crate::identity::{self, Caller, Refused};
 use crate::refusal::{Reason, Refusal};
 use crate::services::{Fault, Upgrade, upgrade};
 
@@ -101,20 +102,33 @@ async fn join(session: &mut Session, ctx: &mut Ctx, peer: Upgrade) -> Result<()>
                 Either::Right(rest) => drop(timeout(LINGER.0, rest).await),
             }
         };
-        match ctx.deadline {
-            Some(at) => timeout_at(at.into(), both).await.is_ok(),
-            None => {
-                both.await;
-                true
+        let due = async {
+            match ctx.deadline {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            () = both => None,
+            () = due => Some(Reason::Deadline),
+            why = until_over(ctx) => Some(why.into()),
         }
     };
-    if !ended {
-        ctx.reason = Some(Reason::Deadline.name());
+    if let Some(reason) = ended {
+        ctx.reason = Some(reason.name());
     }
     ctx.received = up.into_inner();
     ctx.tunneled = down.into_inner();
     Ok(())
+}
+
+/// Comes when the token or the session is over with which a browser opened the tunnel. A program that sent its token in a header is
+/// left alone, as what was begun with a good token may end.
+async fn until_over(ctx: &Ctx) -> Refused {
+    match (ctx.route.as_ref().and_then(|route| route.token.as_ref()), &ctx.caller) {
+        (Some(token), Caller::Known { identity, by: identity::By::Cookie }) => token.until_over(identity).await,
+        _ => std::future::pending().await,
+    }
 }
 
 /// What goes on when one of two has ended: the other.

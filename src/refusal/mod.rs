@@ -117,10 +117,16 @@ pub fn known(caller: &Caller) -> Result<&std::sync::Arc<Identity>, Reason> {
         Caller::Known { identity, .. } => Ok(identity),
         Caller::Missing => Err(Reason::TokenMissing),
         Caller::StoreDown { .. } => Err(Reason::StoreUnavailable),
-        Caller::Refused { why, .. } => Err(match why {
+        Caller::Refused { why, .. } => Err((*why).into()),
+    }
+}
+
+impl From<Refused> for Reason {
+    fn from(why: Refused) -> Self {
+        match why {
             Refused::Invalid(_) => Reason::TokenInvalid,
             Refused::Expired => Reason::TokenExpired,
             Refused::SessionUnknown => Reason::SessionUnknown,
-        }),
+        }
     }
 }

@@ -16,6 +16,7 @@ tokens:
     session: { key: "access_token:{token}", max_staleness: 1s }
     cookie: { name: jwt }
 routes:
+  - { name: socket, match: GET /socket, auth: { token: web }, limits: { time: none }, forward: { service: auth } }
   - { name: login, match: POST /login, auth: public, session: { login: { token: web, service: auth, path: /auth/login } } }
   - { name: logout, match: POST /logout, auth: public, session: { logout: { token: web } } }
   - { name: show, match: GET /me, auth: { token: web }, session: { show: { token: web } } }
@@ -264,4 +265,41 @@ async fn no_account_that_redis_refuses_lets_anybody_in() {
     recovers(&gateway, Instant::now(), &token, 200).await;
     let log = gateway.stderr();
     assert!(!log.contains(&token) && !log.contains("secret"), "{log}");
+}
+
+#[tokio::test]
+async fn a_websocket_that_a_cookie_opened_ends_with_its_session_and_with_its_token() {
+    const UPGRADE: &str = "Host: h\nOrigin: http://h\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let redis = Redis::start().await;
+    let service = Service::start(puppet).await;
+    let gateway =
+        Gateway::with(ROUTES).conf("sessions: \"${REDIS_URL}\"").env("AUTH", service.url()).env("SECRET", SECRET);
+    let gateway = gateway.env("REDIS_URL", redis.url()).start().await;
+    hears(&gateway).await;
+    let (ended, kept) = (of("1"), of("2"));
+    let short = sign_json(&format!(r#"{{"user_id":"3","exp":{}}}"#, now() + 2.0));
+    for token in [&ended, &kept, &short] {
+        put(&redis, token).await;
+    }
+    let open = async |id: &str, credentials: String| {
+        let mut client = gateway.connect().await;
+        client.write(&message(&format!("GET /socket\nX-Request-ID: {id}\n{credentials}\n{UPGRADE}"))).await;
+        assert_eq!(client.head().await.status, 101, "{id}");
+        client.write(b"hello").await;
+        client.until("hello").await;
+        client
+    };
+    let mut by_cookie = open("cookie", format!("Cookie: jwt={ended}")).await;
+    let mut by_bearer = open("bearer", format!("Authorization: Bearer {ended}")).await;
+    let mut other = open("other", format!("Cookie: jwt={kept}")).await;
+    let mut brief = open("brief", format!("Cookie: jwt={short}")).await;
+    redis.run::<()>(&["DEL", &format!("access_token:{ended}")]).await;
+    by_cookie.closed().await;
+    assert_eq!(gateway.logged_id("cookie").await["reason"], "session_unknown");
+    brief.closed().await;
+    assert_eq!(gateway.logged_id("brief").await["reason"], "token_expired");
+    for client in [&mut other, &mut by_bearer] {
+        client.write(b"still here").await;
+        client.until("still here").await;
+    }
 }

@@ -63,6 +63,9 @@ pub struct Token {
     metrics: SessionMetrics,
 }
 
+/// How often a connection that stays open is held against its caller's token and session.
+const WATCH: Duration = Duration::from_millis(500);
+
 /// How far a request gets without waiting.
 enum Looked {
     Done(Caller),
@@ -137,6 +140,25 @@ impl Token {
         match self.look(headers, now) {
             Looked::Done(caller) => Some(caller),
             Looked::Ask { .. } => None,
+        }
+    }
+
+    /// Comes when somebody who is known now is so no longer: the token is over, or its session has ended. For connections that stay
+    /// open. A store that does not answer ends nothing: that a session was ended is not known then.
+    pub async fn until_over(&self, identity: &Arc<Identity>) -> Refused {
+        loop {
+            let now = Now::read();
+            if now.unix >= self.verifier.over(identity.expires) {
+                return Refused::Expired;
+            }
+            let caller = match self.has_session(identity.clone(), By::Cookie, now) {
+                Looked::Done(caller) => caller,
+                Looked::Ask { identity, by } => self.ask(identity, by, now).await,
+            };
+            if let Caller::Refused { why, .. } = caller {
+                return why;
+            }
+            tokio::time::sleep(WATCH).await;
         }
     }
 
