@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::action::{Action, Files, Forward, Health, Redirect, Respond, Session};
 use super::routes::split;
 use super::service::HeaderText;
+use crate::identity::claims::ClaimPath;
 use crate::router::host::Host;
 use crate::router::{Condition, Methods, Pattern, Rule};
 
@@ -114,9 +115,30 @@ pub struct Auth {
     /// What claims of the token must be: a value, or a list of which one must fit.
     #[serde(default)]
     pub claims: Entries<Node>,
+    /// One of these must be among the token's `roles`.
+    #[serde(default)]
+    pub roles: Option<Placed<Vec<Placed<String>>>>,
+    /// Whose the resource is: the caller must fit one of these.
+    #[serde(default)]
+    pub own: Option<Placed<Vec<Try<Owner>>>>,
     /// For pages: where a refused caller is sent, by reason or `else`.
     #[serde(default)]
     pub when_denied: Entries<Try<Denied>>,
+}
+
+/// One way of being allowed: callers with these claims, whose `claim` is what the path has in `param`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// Which callers this is about. Default: all.
+    #[serde(default)]
+    pub claims: Entries<Node>,
+    /// A parameter of the path.
+    #[serde(default)]
+    pub param: Option<Placed<String>>,
+    /// The claim that must be equal to it, byte for byte.
+    #[serde(default)]
+    pub claim: Option<Placed<ClaimPath>>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

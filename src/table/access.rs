@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hilum_filters::api::{LineOrMap, Problem};
 
+use super::owner::Owner;
 use crate::actions::Build;
 use crate::actions::redirect::{location, own_path};
 use crate::config::route::{self, Shared};
@@ -16,7 +17,15 @@ use crate::template::{Filling, Line};
 #[derive(Debug)]
 pub enum Access {
     Public,
-    Token { token: Arc<Token>, claims: ClaimRules, denials: Vec<Denial> },
+    Token {
+        token: Arc<Token>,
+        claims: ClaimRules,
+        /// One of these, unless there is none.
+        roles: Box<[Box<str>]>,
+        /// One of these must fit, unless there is none.
+        own: Box<[Owner]>,
+        denials: Vec<Denial>,
+    },
 }
 
 /// Where a refused caller of a page is sent.
@@ -43,7 +52,8 @@ impl Access {
                     Some(Denial { reason: reason?, to: to?, clear_cookie })
                 });
                 let denials = denials.collect();
-                Some(Access::Token { token: token?, claims, denials })
+                let (roles, own) = (roles(auth, build), own(auth, build));
+                Some(Access::Token { token: token?, claims, roles: roles?, own: own?, denials })
             }
         }
     }
@@ -63,6 +73,26 @@ impl Access {
         let candidates = by_reason.into_iter().chain(denials.iter().find(|d| d.reason.is_none()));
         candidates.filter_map(|d| Some((location(&d.to, with).ok()?, d.clear_cookie))).next()
     }
+}
+
+fn roles(auth: &route::Auth, build: &mut Build<'_>) -> Option<Box<[Box<str>]>> {
+    let Some(written) = &auth.roles else { return Some(Box::default()) };
+    if written.value.is_empty() || written.value.iter().any(|role| role.value.is_empty()) {
+        build.problems.push(Problem::new(written.at, "nobody has a role of no name: write `roles: [doctor]`"));
+        return None;
+    }
+    Some(written.value.iter().map(|role| role.value.as_str().into()).collect())
+}
+
+fn own(auth: &route::Auth, build: &mut Build<'_>) -> Option<Box<[Owner]>> {
+    let Some(written) = &auth.own else { return Some(Box::default()) };
+    if written.value.is_empty() {
+        let problem = Problem::new(written.at, "nobody is an owner here, so nobody could call the route");
+        build.problems.push(problem.help("write `- { param: patient_id, claim: user_id }`"));
+    }
+    let owners: Vec<_> =
+        written.value.iter().map(|owner| Owner::compile(owner.0.as_ref()?, written.at, build)).collect();
+    owners.into_iter().collect()
 }
 
 #[allow(clippy::option_option, reason = "outer: could be read; inner: a reason or `else`")]

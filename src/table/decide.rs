@@ -6,6 +6,7 @@ use hilum_filters::api::Claims;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::csrf::Sent;
+use super::owner::has_role;
 use super::{Access, Route, Table};
 use crate::actions::Action;
 use crate::actions::forward::Onward;
@@ -81,7 +82,7 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
     let route = found.route;
     let claims = claims_of(facts.caller);
     let filling = Filling { params: &found.values, query: head.query, claims };
-    if let Err(reason) = admit(&route.access, facts.caller) {
+    if let Err(reason) = admit(&route.access, facts.caller, &found.values) {
         return Verdict::Refuse(refuse(route, reason, facts.caller, &filling));
     }
     let sent = Sent { method: head.method, headers: head.headers, host: facts.host, secure: facts.secure };
@@ -99,13 +100,19 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
     verdict.unwrap_or_else(|missing| Verdict::Refuse(refuse(route, missing.into(), facts.caller, &filling)))
 }
 
-fn admit(access: &Access, caller: &Caller) -> Result<(), Reason> {
-    let Access::Token { claims, .. } = access else { return Ok(()) };
-    let identity = known(caller)?;
-    match claims.fit(&identity.claims) {
-        true => Ok(()),
-        false => Err(Reason::ClaimMismatch),
+fn admit(access: &Access, caller: &Caller, params: &[&str]) -> Result<(), Reason> {
+    let Access::Token { claims, roles, own, .. } = access else { return Ok(()) };
+    let theirs = &known(caller)?.claims;
+    if !claims.fit(theirs) {
+        return Err(Reason::ClaimMismatch);
     }
+    if !roles.is_empty() && !has_role(theirs, roles) {
+        return Err(Reason::RoleMissing);
+    }
+    if !own.is_empty() && !own.iter().any(|owner| owner.fits(theirs, params)) {
+        return Err(Reason::NotOwner);
+    }
+    Ok(())
 }
 
 /// A refusal, or the redirect that the file wants in its place. `Set-Cookie` is left to the engine, which knows the connection.

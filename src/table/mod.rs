@@ -6,6 +6,7 @@ mod access;
 mod compile;
 pub mod csrf;
 pub mod decide;
+mod owner;
 mod route;
 
 use std::sync::Arc;

@@ -21,6 +21,15 @@ routes:
         token_missing: { redirect: /sign-in }
         else: { redirect: /sign-in?again=1, clear_cookie: true }
     respond: { text: page }
+  - { name: nurses, match: /nurses, auth: { token: web, roles: [nurse, doctor] }, respond: { text: hello } }
+  - name: own
+    match: "/patients/{patient_id}/**"
+    auth:
+      token: web
+      own:
+        - { claims: { user_type: patient }, param: patient_id, claim: user_id }
+        - { claims: { user_type: admin } }
+    forward: { service: a, path: /echo }
   - { name: shown, match: /shown, auth: { token: web }, respond: { json: { id: "{{ claims.user_id }}" } } }
 "#;
 
@@ -177,4 +186,32 @@ async fn pages_send_refused_callers_away_and_clear_only_what_was_refused() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_patient_reaches_only_what_is_the_patients_own_and_a_role_opens_its_routes() {
+    let (gateway, service) = before_a_puppet(&format!("{TOKENS}{ROUTES}")).await;
+    let by = |path: &str, user_type: &str| by_header(path, &token(user_type));
+    let refused = [
+        (by("/patients/8", "patient"), "403 not_owner"),
+        (by("/patients/8/record", "patient"), "403 not_owner"),
+        (by("/patients/07/record", "patient"), "403 not_owner"),
+        (by("/patients/7/record", "doctor"), "403 not_owner"),
+        (by_cookie("/patients/8", &token("patient")), "403 not_owner\n!set-cookie"),
+        ("GET /patients/7".to_owned(), "401 token_missing"),
+        (by("/nurses", "patient"), "403 role_missing"),
+    ];
+    for (request, expectation) in &refused {
+        expect(request, &gateway.send(request).await, expectation);
+    }
+    assert!(service.seen().is_empty(), "nothing of it reached the service");
+    for request in [
+        by("/patients/7", "patient"),
+        by("/patients/7/record/2", "patient"),
+        by("/patients/%37/record", "patient"),
+        by("/patients/8/record", "admin"),
+        by("/nurses", "doctor"),
+    ] {
+        expect(&request, &gateway.send(&request).await, "200");
+    }
 }

@@ -25,7 +25,9 @@ tokens:
     from: [{ cookie: d }]
     verify: { algorithms: [HS256], secret: "${SECRET}" }
     cookie: { name: d }
+  by_header: { from: [{ header: X-Other }], verify: { algorithms: [HS256], secret: "${SECRET}" } }
 routes:
+  - { match: GET /other, auth: { token: by_header }, respond: {} }
   - { match: GET /all, auth: { token: t }, forward: { service: s } }
   - { match: GET /session, auth: public, session: { show: { token: with_cookie } } }
 "#;
@@ -282,4 +284,39 @@ fn each_mistake_is_told_once() {
             "a redirect goes to a path of ours, such as `/index.html`, found `https://x/`"
         ]
     );
+}
+
+#[test]
+fn an_owner_names_a_parameter_of_the_path_and_a_claim() {
+    let route =
+        |own: &str| format!("{{ match: \"/p/{{id}}\", auth: {{ token: t, own: {own} }}, forward: {{ service: s }} }}");
+    let (good, all) = (route("[{ param: id, claim: user_id }]"), route("[{ claims: { kind: admin } }]"));
+    let (none, typo) = (route("[]"), route("[{ param: ip, claim: user_id }]"));
+    let (no_claim, no_param) = (route("[{ param: id }]"), route("[{ claim: user_id }]"));
+    let half = "an owner is known by a `param` of the path and the `claim`";
+    check(&[
+        (&good, "", ""),
+        (&all, "", ""),
+        (&none, "[]", "nobody is an owner here"),
+        (&typo, "ip", "the path has no `{ip}`"),
+        (&no_claim, "id }]", half),
+        (&no_param, "user_id", half),
+        ("{ match: /a, auth: { token: t, roles: [] }, forward: { service: s } }", "[]", "nobody has a role of no name"),
+        ("{ match: /a, auth: { token: t, roles: [nurse] }, forward: { service: s } }", "", ""),
+    ]);
+}
+
+#[test]
+fn csrf_and_cache_control_are_said_only_where_they_change_something() {
+    let csrf = "`csrf: off` has no effect";
+    let cache = "`cache_control` has no effect on `files`";
+    check(&[
+        ("{ match: /a, auth: { token: with_cookie }, csrf: off, forward: { service: s } }", "", ""),
+        ("{ match: /a, auth: { token: by_header }, csrf: off, forward: { service: s } }", "off", csrf),
+        ("{ match: /a, auth: public, csrf: off, forward: { service: s } }", "off", csrf),
+        ("{ match: POST /a, auth: public, csrf: off, session: { logout: { token: with_cookie } } }", "", ""),
+        ("{ match: /a, auth: public, csrf: on, forward: { service: s } }", "on", "expected `off`, found `on`"),
+        ("{ match: /a, auth: public, cache_control: no-store, forward: { service: s } }", "", ""),
+        ("{ match: /a/**, auth: public, cache_control: no-store, files: { root: src } }", "no-store", cache),
+    ]);
 }
