@@ -56,6 +56,10 @@ impl Respond {
                 (Ok(ours), _) if is_ours(&ours) => {
                     build.problems.push(Problem::new(name.at, format!("`{}` is written by Hilum alone", name.value)));
                 }
+                (Ok(header), _) if header == header::CACHE_CONTROL && build.has_claims => {
+                    let problem = Problem::new(name.at, "where a token is needed, this is not what the answer says");
+                    build.problems.push(problem.help("write it as the route's `cache_control`"));
+                }
                 (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
                 (Err(_), _) => {
                     build.problems.push(Problem::new(name.at, format!("`{}` is no header name", name.value)))

@@ -186,8 +186,6 @@ impl Login {
         if let Some(cookie) = self.token.set_cookie(&identity, ttl, now, attempt.secure) {
             shown.headers.append(header::SET_COOKIE, cookie);
         }
-        // The answer holds a token: no cache on the way may keep it (RFC 6749, 5.1).
-        shown.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok((shown, identity))
     }
 

@@ -24,6 +24,7 @@ routes:
     reply: {{ 200: {{ json: {{ ok: true }} }} }}
   - {{ name: kept, match: "/kept/**", cache_control: "private, max-age=60", forward: {{ service: a }} }}
   - {{ name: logout, match: POST /logout, auth: public, session: {{ logout: {{ token: web }} }} }}
+  - {{ name: who, match: GET /who, auth: public, session: {{ show: {{ token: web }} }} }}
   - {{ name: open, match: "/open/**", auth: public, forward: {{ service: a }} }}
 "#
     )
@@ -84,9 +85,34 @@ async fn no_cache_keeps_the_answer_of_a_route_that_is_not_public() {
             (&format!("GET /shaped/x\n{cookie}"), &format!("200\n{private}\n{{\"ok\":true}}")),
             ("GET /do/cached", &format!("401 token_missing\n{private}")),
             (&format!("GET /kept/cached\n{cookie}"), "200\ncache-control: private, max-age=60"),
+            (&format!("GET /who\n{cookie}"), &format!("200\n{private}\n~ user_id")),
+            ("GET /who", &format!("401 token_missing\n{private}")),
+            (&format!("POST /logout\n{cookie}"), &format!("200\n{private}")),
             ("GET /open/cached", "200\ncache-control: public, max-age=3600"),
             ("GET /open/plain", "200\n!cache-control"),
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_sign_in_without_a_cookie_is_open_to_pages_that_cors_lets_ask() {
+    let token = token("patient");
+    let auth = Service::always(Reply::json(200, format!(r#"{{"access_token":"{token}"}}"#))).await;
+    let gateway = before(
+        &auth,
+        r#"
+tokens:
+  web: { from: [{ header: Authorization }], verify: { algorithms: [HS256], secret: "${SECRET}" } }
+routes:
+  - name: login
+    match: POST /login
+    auth: public
+    cors: { origins: ["https://spa.example"] }
+    session: { login: { token: web, service: a, path: /auth/login } }
+"#,
+    )
+    .await;
+    let login = "POST /login\nOrigin: https://spa.example\nContent-Type: application/json\n\n{\"password\":\"p\"}";
+    expect("login", &gateway.send(login).await, "200\n!set-cookie");
 }

@@ -71,7 +71,7 @@ async fn a_sign_in_opens_a_session_and_a_sign_out_ends_it() {
     )
     .await;
     let signed_in = gateway.send(&login("/login", "")).await;
-    expect("login", &signed_in, &format!("200\ncache-control: no-store\n~ \"access_token\":\"{token}\""));
+    expect("login", &signed_in, &format!("200\ncache-control: private, no-store\n~ \"access_token\":\"{token}\""));
     let cookie = signed_in.header("set-cookie").unwrap_or_default();
     let (start, rest) = cookie.split_once("; Expires=").unwrap_or_default();
     let (expires, rest) = rest.split_once("; ").unwrap_or_default();
@@ -84,7 +84,7 @@ async fn a_sign_in_opens_a_session_and_a_sign_out_ends_it() {
     check(
         &gateway,
         &[
-            (&me(&token), "200\n~ \"user_id\":\"7\""),
+            (&me(&token), "200\ncache-control: private, no-store\n~ \"user_id\":\"7\""),
             (&format!("GET /me\nAuthorization: Bearer {token}"), "200"),
             (
                 "POST /logout",

@@ -65,6 +65,16 @@ async fn says_unavailable(gateway: &Gateway, token: &str) {
     assert!(took < SOON, "{took:?}");
 }
 
+/// Two sessions, of which the gateway has seen the first.
+async fn before_an_outage(redis: &Redis) -> (Gateway, Service, String, String) {
+    let (cached, fresh) = (of("1"), of("2"));
+    let (gateway, auth) = before_redis(redis, &of("7")).await;
+    put(redis, &cached).await;
+    put(redis, &fresh).await;
+    check(&gateway, &[(&me(&cached), "200")]).await;
+    (gateway, auth, cached, fresh)
+}
+
 /// Everything that holds while Redis does not answer, and afterwards. `cached` was seen before, `fresh` never.
 async fn outage(gateway: &Gateway, cached: &str, fresh: &str) {
     let since = Instant::now();
@@ -151,11 +161,7 @@ async fn a_session_ends_when_its_time_runs_out_and_what_is_no_session_is_none() 
 #[tokio::test]
 async fn redis_is_killed_and_comes_back_empty() {
     let mut redis = Redis::start().await;
-    let (cached, fresh) = (of("1"), of("2"));
-    let (gateway, _auth) = before_redis(&redis, &of("7")).await;
-    put(&redis, &cached).await;
-    put(&redis, &fresh).await;
-    check(&gateway, &[(&me(&cached), "200")]).await;
+    let (gateway, _auth, cached, fresh) = before_an_outage(&redis).await;
     redis.kill().await;
     outage(&gateway, &cached, &fresh).await;
     redis.restart().await;
@@ -168,11 +174,7 @@ async fn redis_is_killed_and_comes_back_empty() {
 #[tokio::test]
 async fn redis_is_frozen_and_goes_on() {
     let redis = Redis::start().await;
-    let (cached, fresh) = (of("1"), of("2"));
-    let (gateway, _auth) = before_redis(&redis, &of("7")).await;
-    put(&redis, &cached).await;
-    put(&redis, &fresh).await;
-    check(&gateway, &[(&me(&cached), "200")]).await;
+    let (gateway, _auth, cached, fresh) = before_an_outage(&redis).await;
     redis.freeze();
     outage(&gateway, &cached, &fresh).await;
     redis.thaw();
@@ -191,11 +193,7 @@ async fn redis_is_frozen_and_goes_on() {
 #[tokio::test]
 async fn redis_is_paused_and_goes_on() {
     let redis = Redis::start().await;
-    let (cached, fresh) = (of("1"), of("2"));
-    let (gateway, _auth) = before_redis(&redis, &of("7")).await;
-    put(&redis, &cached).await;
-    put(&redis, &fresh).await;
-    check(&gateway, &[(&me(&cached), "200")]).await;
+    let (gateway, _auth, cached, fresh) = before_an_outage(&redis).await;
     let pause = Duration::from_secs(4);
     let over = Instant::now() + pause;
     redis.run::<()>(&["CLIENT", "PAUSE", &pause.as_millis().to_string(), "ALL"]).await;

@@ -207,7 +207,7 @@ impl Routing<'_> {
             chain,
             slots,
             has_cors: shared.cors.is_some(),
-            cache_control: cache_control(shared, access.as_ref()?),
+            cache_control: cache_control(shared, access.as_ref()?, &action),
             csrf,
             access: access?,
             action,
@@ -230,7 +230,9 @@ fn csrf(shared: &Shared, token: Option<&Arc<Token>>, is_session: bool) -> Csrf {
     // What is no origin was told by `cors` itself.
     let origins =
         texts.iter().filter_map(|text| text.trim().parse::<Origin>().ok()).map(|o| o.header_value()).collect();
-    Csrf { off: shared.csrf.is_some() || token.is_none(), is_session, origins }
+    // Without a cookie there is nothing that a browser adds by itself, and no sign-in that a foreign page could make it keep.
+    let by_cookie = token.is_some_and(|token| token.comes_by_cookie());
+    Csrf { off: shared.csrf.is_some() || !by_cookie, is_session, origins }
 }
 
 fn scalar(node: &Node) -> Option<&str> {
@@ -250,11 +252,12 @@ fn unforgeable(written: &route::Route, token: Option<&Arc<Token>>) -> Option<&'s
     }
 }
 
-fn cache_control(shared: &Shared, access: &Access) -> Option<HeaderValue> {
+fn cache_control(shared: &Shared, access: &Access, action: &Action) -> Option<HeaderValue> {
+    // One person's answer, which no cache may hand to another (RFC 9111, 7.1); what a sign-in answers holds a token (RFC 6749, 5.1).
+    let is_private = !access.is_public() || matches!(action, Action::Session(_));
     match &shared.cache_control {
         Some(said) => Some(said.value.0.clone()),
-        // One person's answer, which no cache may hand to another (RFC 9111, 7.1).
-        None => (!access.is_public()).then_some(PRIVATE),
+        None => is_private.then_some(PRIVATE),
     }
 }
 

@@ -310,7 +310,10 @@ fn an_owner_names_a_parameter_of_the_path_and_a_claim() {
 fn csrf_and_cache_control_are_said_only_where_they_change_something() {
     let csrf = "`csrf: off` has no effect";
     let cache = "`cache_control` has no effect on `files`";
+    let header = "where a token is needed, this is not what the answer says";
     check(&[
+        ("{ match: /a, auth: { token: t }, respond: { headers: { cache-control: x } } }", "cache-control", header),
+        ("{ match: /a, auth: public, respond: { headers: { cache-control: x } } }", "", ""),
         ("{ match: /a, auth: { token: with_cookie }, csrf: off, forward: { service: s } }", "", ""),
         ("{ match: /a, auth: { token: by_header }, csrf: off, forward: { service: s } }", "off", csrf),
         ("{ match: /a, auth: public, csrf: off, forward: { service: s } }", "off", csrf),
