@@ -108,3 +108,39 @@ async fn people_sign_in_see_what_is_theirs_and_sign_out() {
     }
     demo.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_patient_reaches_only_its_own_record_and_no_foreign_page_reaches_any() {
+    let (gateway, _demo) = start().await;
+    let me = |by: &str| format!("GET /api/web/auth/session/validate\n{by}");
+    let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
+    let (patient, doctor) = (by("patient").await, by("doctor").await);
+    let own = gateway.send(&me(&patient)).await.json()["data"]["user"]["user_id"].as_str().expect("an id").to_owned();
+    let others = gateway.send(&format!("GET /api/v1/patients\n{doctor}")).await.json();
+    let ids: Vec<&str> = others.as_array().expect("a list").iter().filter_map(|one| one["id"].as_str()).collect();
+    let other = ids.iter().find(|id| **id != own).expect("somebody else");
+    let denied =
+        "403 not_owner\n{\"status\":\"error\",\"message\":\"No tiene permiso para este recurso\",\"code\":403}";
+    let foreign = "Origin: https://evil.example\nContent-Type: application/json\n\n{}";
+    check(
+        &gateway,
+        &[
+            (&format!("GET /api/v1/patients/{own}\n{patient}"), "200\ncache-control: private, no-store"),
+            (&format!("GET /api/v1/patients/{own}/medical-record\n{patient}"), "200"),
+            (&format!("GET /api/v1/patients/{other}\n{patient}"), denied),
+            (&format!("GET /api/v1/patients/{other}/medical-record\n{patient}"), denied),
+            (&format!("GET /api/v1/patients\n{patient}"), "403 claim_mismatch"),
+            (&format!("GET /api/v1/patients/{other}\n{doctor}"), "200"),
+            (
+                &format!("PUT /api/v1/patients/{own}\n{patient}\n{foreign}"),
+                "403 csrf_rejected\n~ no viene de una página",
+            ),
+            (
+                &format!("POST /api/web/auth/logout\n{patient}\nSec-Fetch-Site: cross-site\nContent-Length: 0"),
+                "403 csrf_rejected",
+            ),
+            (&me(&patient), "200"),
+        ],
+    )
+    .await;
+}
