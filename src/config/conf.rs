@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::routes::Version;
+use super::sessions::{self, SessionsLine, SharedSessions};
 use crate::identity::redis::RedisOptions;
 
 /// The file as it is written. Everything but `version` and `listeners` has a default.
@@ -91,63 +92,6 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, String> {
         let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         net.map(Network).ok_or_else(|| format!("expected a network such as `10.0.0.0/8`, found `{text}`"))
-    }
-}
-
-/// `memory`, or the URL of a Redis. Holds a password, so it is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub enum SessionsLine {
-    Memory,
-    Redis(Box<str>),
-}
-
-impl std::fmt::Debug for SessionsLine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if *self == Self::Memory { "Memory" } else { "Redis" })
-    }
-}
-
-impl FromStr for SessionsLine {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "memory" => Ok(SessionsLine::Memory),
-            // The value may be a URL with a password: it is not repeated.
-            _ if !text.contains("://") => {
-                Err("sessions are kept in `memory`, or in a Redis: `redis://host:6379/0`".to_owned())
-            }
-            url => RedisOptions::check(url).map(|()| SessionsLine::Redis(url.into())),
-        }
-    }
-}
-
-/// A Redis, and how long it is waited for.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SharedSessions {
-    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
-    pub redis: Placed<RedisUrl>,
-    /// How long one look-up may take, a new connection included. Default 200ms.
-    #[serde(default)]
-    pub timeout: Option<Try<Positive<Span>>>,
-}
-
-/// The URL of a Redis.
-#[derive(Clone)]
-pub struct RedisUrl(Box<str>);
-
-impl std::fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RedisUrl")
-    }
-}
-
-impl FromStr for RedisUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        RedisOptions::check(text).map(|()| RedisUrl(text.into()))
     }
 }
 
@@ -319,7 +263,7 @@ macro_rules! written_as_text {
 }
 pub(crate) use written_as_text;
 
-written_as_text!(Address, Network, RedisUrl, Threads, Level, FileName);
+written_as_text!(Address, Network, Threads, Level, FileName);
 
 /// Reads the file and checks what its values mean together.
 pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
@@ -364,12 +308,7 @@ impl Conf {
 
     /// The Redis in which sessions are kept; `None`: in memory.
     pub fn redis(&self) -> Option<RedisOptions> {
-        let (url, timeout) = match self.sessions.as_ref()?.0.as_ref()? {
-            LineOrMap::Line(Placed { value: SessionsLine::Memory, .. }) => return None,
-            LineOrMap::Line(Placed { value: SessionsLine::Redis(url), .. }) => (url, None),
-            LineOrMap::Map(shared) => (&shared.redis.value.0, shared.timeout.and_then(|span| span.0)),
-        };
-        Some(RedisOptions { url: url.clone(), timeout: timeout.map_or(RedisOptions::TIMEOUT, |span| span.get()) })
+        sessions::redis(self.sessions.as_ref()?.0.as_ref()?)
     }
 
     /// The address of the admin listener. Default 127.0.0.1:9901.

@@ -4,6 +4,7 @@
 //! file is collected, those of the table too, and shown at once by [`problem`].
 
 pub mod action;
+pub mod auth;
 pub mod conf;
 pub mod env;
 mod inherit;
@@ -12,6 +13,7 @@ pub mod route;
 pub mod routes;
 pub mod schema;
 pub mod service;
+mod sessions;
 pub mod token;
 pub mod yaml;
 

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::action::{Action, Files, Forward, Health, Redirect, Respond, Session};
+use super::auth::{Auth, Public};
 use super::routes::split;
 use super::service::HeaderText;
-use crate::identity::claims::ClaimPath;
 use crate::router::host::Host;
 use crate::router::{Condition, Methods, Pattern, Rule};
 
@@ -92,63 +92,6 @@ impl std::str::FromStr for CacheControl {
             _ => Err("expected what `Cache-Control` shall say, such as `private, max-age=60`".to_owned()),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Public;
-
-impl std::str::FromStr for Public {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        (text == "public")
-            .then_some(Public)
-            .ok_or_else(|| format!("expected `public` or `{{ token: NAME }}`, found `{text}`"))
-    }
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    /// A name under `tokens:`.
-    pub token: Placed<String>,
-    /// What claims of the token must be: a value, or a list of which one must fit.
-    #[serde(default)]
-    pub claims: Entries<Node>,
-    /// One of these must be among the token's `roles`.
-    #[serde(default)]
-    pub roles: Option<Placed<Vec<Placed<String>>>>,
-    /// Whose the resource is: the caller must fit one of these.
-    #[serde(default)]
-    pub own: Option<Placed<Vec<Try<Owner>>>>,
-    /// For pages: where a refused caller is sent, by reason or `else`.
-    #[serde(default)]
-    pub when_denied: Entries<Try<Denied>>,
-}
-
-/// One way of being allowed: callers with these claims, whose `claim` is what the path has in `param`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Owner {
-    /// Which callers this is about. Default: all.
-    #[serde(default)]
-    pub claims: Entries<Node>,
-    /// A parameter of the path.
-    #[serde(default)]
-    pub param: Option<Placed<String>>,
-    /// The claim that must be equal to it, byte for byte.
-    #[serde(default)]
-    pub claim: Option<Placed<ClaimPath>>,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Denied {
-    /// An own path; may hold `{claims.…}` where the caller is known.
-    pub redirect: Placed<String>,
-    /// Clears the token's cookie when one was sent and refused.
-    #[serde(default)]
-    pub clear_cookie: Placed<bool>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -7,7 +7,8 @@ use hilum_filters::api::{LineOrMap, Problem};
 use super::owner::Owner;
 use crate::actions::Build;
 use crate::actions::redirect::{location, own_path};
-use crate::config::route::{self, Shared};
+use crate::config::auth;
+use crate::config::route::Shared;
 use crate::identity::Token;
 use crate::identity::rules::ClaimRules;
 use crate::refusal::Reason;
@@ -75,7 +76,7 @@ impl Access {
     }
 }
 
-fn roles(auth: &route::Auth, build: &mut Build<'_>) -> Option<Box<[Box<str>]>> {
+fn roles(auth: &auth::Auth, build: &mut Build<'_>) -> Option<Box<[Box<str>]>> {
     let Some(written) = &auth.roles else { return Some(Box::default()) };
     if written.value.is_empty() || written.value.iter().any(|role| role.value.is_empty()) {
         build.problems.push(Problem::new(written.at, "nobody has a role of no name: write `roles: [doctor]`"));
@@ -84,7 +85,7 @@ fn roles(auth: &route::Auth, build: &mut Build<'_>) -> Option<Box<[Box<str>]>> {
     Some(written.value.iter().map(|role| role.value.as_str().into()).collect())
 }
 
-fn own(auth: &route::Auth, build: &mut Build<'_>) -> Option<Box<[Owner]>> {
+fn own(auth: &auth::Auth, build: &mut Build<'_>) -> Option<Box<[Owner]>> {
     let Some(written) = &auth.own else { return Some(Box::default()) };
     if written.value.is_empty() {
         let problem = Problem::new(written.at, "nobody is an owner here, so nobody could call the route");
@@ -110,7 +111,7 @@ fn denial_reason(key: &hilum_filters::api::Placed<String>, build: &mut Build<'_>
     None
 }
 
-fn clears_cookie(denied: &route::Denied, token: Option<&Token>, build: &mut Build<'_>) -> bool {
+fn clears_cookie(denied: &auth::Denied, token: Option<&Token>, build: &mut Build<'_>) -> bool {
     let wanted = denied.clear_cookie;
     if wanted.value && token.is_some_and(|token| token.clear_cookie(false).is_none()) {
         let problem = Problem::new(wanted.at, "`clear_cookie` has no effect: the token has no `cookie`");
@@ -120,7 +121,7 @@ fn clears_cookie(denied: &route::Denied, token: Option<&Token>, build: &mut Buil
 }
 
 /// The token that `auth:` names.
-pub(super) fn token_of(shared: &Shared) -> Option<&route::Auth> {
+pub(super) fn token_of(shared: &Shared) -> Option<&auth::Auth> {
     match shared.auth.as_ref()?.value.0.as_ref()? {
         LineOrMap::Map(auth) => Some(auth),
         LineOrMap::Line(_) => None,

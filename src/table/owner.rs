@@ -3,7 +3,7 @@
 use hilum_filters::api::{Claims, Problem};
 
 use crate::actions::Build;
-use crate::config::route;
+use crate::config::auth;
 use crate::identity::ClaimPath;
 use crate::identity::claims::scalar_text;
 use crate::identity::rules::ClaimRules;
@@ -20,7 +20,7 @@ pub struct Owner {
 
 impl Owner {
     /// Compiles one entry; every problem is pushed.
-    pub(super) fn compile(written: &route::Owner, at: hilum_filters::api::At, build: &mut Build<'_>) -> Option<Owner> {
+    pub(super) fn compile(written: &auth::Owner, at: hilum_filters::api::At, build: &mut Build<'_>) -> Option<Owner> {
         let claims = ClaimRules::compile(&written.claims, build.problems);
         let equal = match (&written.param, &written.claim) {
             (Some(param), Some(claim)) => {
