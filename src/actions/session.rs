@@ -13,6 +13,7 @@ use super::{Answer, Build};
 use crate::config::action;
 use crate::identity::claims::ClaimPath;
 use crate::identity::rules::ClaimRules;
+use crate::identity::verify::NotVerified;
 use crate::identity::{By, Caller, Identity, Now, Presented, Token};
 use crate::refusal::{Reason, Refusal, known};
 use crate::services::{Call, Pool, call};
@@ -172,7 +173,10 @@ impl Login {
         // The service's own token must pass the same checks as any other; if it does not, service and gateway disagree.
         // The clock has moved on while the service worked.
         let now = Now::read();
-        let identity = self.token.verify(&token, now).map_err(|_| Reason::PeerGarbage)?;
+        let identity = self.token.verify(&token, now).await.map_err(|why| match why {
+            NotVerified::Refused(_) => Reason::PeerGarbage,
+            NotVerified::KeyUnknown => Reason::KeysUnavailable,
+        })?;
         if !self.claims.fit(&identity.claims) {
             return Err(Reason::ClaimMismatch.into());
         }

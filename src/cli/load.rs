@@ -10,6 +10,7 @@ use super::Paths;
 use crate::config::conf::{self, Conf};
 use crate::config::{Environment, Report, Source, env, yaml};
 use crate::identity::SessionStore;
+use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::redis::RedisStore;
@@ -41,8 +42,9 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
         Some(options) => RedisStore::new(&options, &metrics.registry)?,
         None => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
     };
-    let filters = filters.to_vec();
-    let loader = Loader { path: paths.routes.clone(), environment, fleet, store, metrics, session_metrics, filters };
+    let key_sets = KeySets::new(&metrics.registry)?;
+    let (path, filters) = (paths.routes.clone(), filters.to_vec());
+    let loader = Loader { path, environment, fleet, store, metrics, session_metrics, key_sets, filters };
     let (routes, text) = loader.load()?;
     Ok(match (conf, routes) {
         (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader }),

@@ -41,13 +41,25 @@ pub struct TokenFrom {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Verify {
-    /// `HS256`, `HS384`, `HS512`.
+    /// `HS256`, `HS384`, `HS512` with a secret; `RS256` to `RS512`, `PS256` to `PS512`, `ES256`, `ES384` or `EdDSA` with a
+    /// public key.
     pub algorithms: Placed<Vec<Placed<String>>>,
-    /// At least 32 bytes, from a variable: `"${JWT_SECRET_KEY}"`.
-    pub secret: Node,
+    /// At least 32 bytes, from a variable: `"${JWT_SECRET_KEY}"`. One of `secret`, `key`, `key_file` and
+    /// `jwks`.
+    #[serde(default)]
+    pub secret: Option<Node>,
+    /// A public key in PEM form, from a variable or written here.
+    #[serde(default)]
+    pub key: Option<Placed<String>>,
+    /// A file with a public key in PEM form. It is read when this file is.
+    #[serde(default)]
+    pub key_file: Option<Placed<String>>,
+    /// The keys that the issuer publishes.
+    #[serde(default)]
+    pub jwks: Option<Try<Jwks>>,
     /// Accepts a secret that is too short to be safe; said at every start.
     #[serde(default)]
-    pub allow_weak_secret: bool,
+    pub allow_weak_secret: Option<Placed<bool>>,
     /// How far clocks may differ. Default 0s.
     #[serde(default)]
     pub leeway: Option<Try<Span>>,
@@ -57,6 +69,17 @@ pub struct Verify {
     /// What claims must be: a value, or a list of which one must fit; `{ absent: true }` is one of them.
     #[serde(default)]
     pub claims: Entries<Node>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jwks {
+    /// Where: https, or http to a loopback address. Redirects are not followed.
+    pub url: Placed<String>,
+    /// How often they are fetched; at least 1s, default 10m. A token that names an unknown key has them fetched as well, at
+    /// most every 10s.
+    #[serde(default)]
+    pub refresh: Option<Try<Positive<Span>>>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

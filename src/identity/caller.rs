@@ -20,6 +20,8 @@ pub enum Caller {
     Refused { why: Refused, by: By },
     /// The token is good; whether its session is, the store does not say.
     StoreDown { by: By },
+    /// Whether the token is good can't be said: the keys of its issuer can't be had.
+    KeysDown { by: By },
     /// This one.
     Known { identity: Arc<Identity>, by: By },
 }
@@ -29,7 +31,10 @@ impl Caller {
     pub fn by(&self) -> Option<By> {
         match self {
             Caller::Missing => None,
-            Caller::Refused { by, .. } | Caller::StoreDown { by } | Caller::Known { by, .. } => Some(*by),
+            Caller::Refused { by, .. }
+            | Caller::StoreDown { by }
+            | Caller::KeysDown { by }
+            | Caller::Known { by, .. } => Some(*by),
         }
     }
 }
@@ -49,6 +54,8 @@ pub struct Identity {
     pub token: Arc<str>,
     /// Its `exp`, rounded down: unix seconds.
     pub expires: u64,
+    /// The generation of the keys that verified it.
+    pub(super) generation: u64,
     /// What is known of its session; `None` when its token needs none.
     pub(super) session: Option<Arc<Standing>>,
 }
@@ -61,7 +68,7 @@ impl Identity {
         headers: &[(HeaderName, ClaimPath)],
         session: Option<Arc<Standing>>,
     ) -> Result<Self, Refused> {
-        let Verified { claims, expires } = verified;
+        let Verified { claims, expires, generation } = verified;
         let mut ready = Vec::with_capacity(headers.len());
         for (name, path) in headers {
             if let Some(text) = path.get(&claims).and_then(as_text).filter(|text| !text.is_empty()) {
@@ -78,6 +85,7 @@ impl Identity {
             authorization,
             token: token.into(),
             expires,
+            generation,
             session,
         })
     }
@@ -108,7 +116,7 @@ mod tests {
     fn check(claims: &str, expect: Result<&[(&str, &str)], ()>) {
         let map = [("x-id", "id"), ("x-roles", "roles"), ("x-ref", "metadata.reference_id")]
             .map(|(name, path)| (HeaderName::from_static(name), claim(path)));
-        let verified = Verified { claims: serde_json::from_str(claims).unwrap(), expires: 7 };
+        let verified = Verified { claims: serde_json::from_str(claims).unwrap(), expires: 7, generation: 0 };
         let identity = Identity::new("a.b.c", verified, &map, None).map_err(drop);
         let headers = identity.as_ref().map(|identity| &*identity.headers);
         let got: Result<Vec<_>, _> = headers
@@ -163,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_template_reads_claims_and_a_service_gets_the_token() {
-        let verified = Verified { claims: serde_json::from_str(r#"{"metadata":{"n":7}}"#).unwrap(), expires: 7 };
+        let verified =
+            Verified { claims: serde_json::from_str(r#"{"metadata":{"n":7}}"#).unwrap(), expires: 7, generation: 0 };
         let identity = Identity::new("a.b.c", verified, &[], None).unwrap();
         assert_eq!(identity.values.get_attr("metadata").unwrap().get_attr("n").unwrap(), minijinja::Value::from(7));
         assert_eq!(identity.authorization, "Bearer a.b.c");

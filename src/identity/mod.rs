@@ -1,5 +1,5 @@
 //! Who is calling? A [`token::Token`] is everything `routes.yaml` says under one name in `tokens:`: where the token is
-//! looked for ([`source`]), how it is verified ([`verify`]), which session must exist for it ([`store`], in this process
+//! looked for ([`source`]), how it is verified ([`verify`]; by keys that its issuer publishes: [`keys`]), which session must exist for it ([`store`], in this process
 //! ([`memory`]) or in a Redis that gateways share ([`redis`])), and which headers a service is told the caller by ([`caller`]).
 //!
 //! ```text
@@ -11,13 +11,15 @@
 //! - A cached token costs no cryptography and no allocation; its end is looked at on every request.
 //! - A session that was ended here is unknown to every request that starts afterwards; one that was ended elsewhere, within
 //!   `max_staleness` at the latest.
-//! - A store that does not answer is [`caller::Caller::StoreDown`], never a refused caller.
+//! - A store that does not answer is [`caller::Caller::StoreDown`], and keys that can't be had are
+//!   [`caller::Caller::KeysDown`]: never a refused caller.
 //! - No text made here, `Debug` included, holds a token or a secret.
 
 pub mod caller;
 pub mod claims;
 pub mod cookie;
 pub mod key;
+pub mod keys;
 pub mod memory;
 pub mod metrics;
 pub mod now;

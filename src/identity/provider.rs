@@ -1,11 +1,11 @@
-//! The cryptography under `jsonwebtoken`: HMAC on ring, which TLS has already compiled. The crate's own backends would
-//! add a minute of build time or a slow one; what it asks of us is small.
+//! The cryptography under `jsonwebtoken`: ring, which TLS has already compiled. The crate's own backends would add a
+//! minute of build time or be slow; what it asks of us is small. Hilum verifies, and signs only in tests.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
 use jsonwebtoken::signature::{Error, Signer, Verifier};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
-use ring::hmac;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
+use ring::{hmac, signature};
 
 /// Makes this the process's provider. Without one the first `decode` panics, so whoever builds a verifier calls it;
 /// any call after the first changes nothing.
@@ -16,7 +16,12 @@ pub fn install() {
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| Ok(Box::new(Hmac::for_signing(*algorithm, key)?)),
-    verifier_factory: |algorithm, key| Ok(Box::new(Hmac::for_verifying(*algorithm, key)?)),
+    verifier_factory: |algorithm, key| {
+        Ok(match algorithm.family() {
+            AlgorithmFamily::Hmac => Box::new(Hmac::for_verifying(*algorithm, key)?) as Box<dyn JwtVerifier>,
+            _ => Box::new(Public::new(*algorithm, key)?),
+        })
+    },
     // Only thumbprints and the making of JWKs ask for these; nothing here does either.
     key_utils: KeyUtils::new_unimplemented(),
 };
@@ -75,6 +80,67 @@ impl JwtVerifier for Hmac {
     }
 }
 
+/// A public key: everybody may have it, and only the issuer can sign for it.
+struct Public {
+    algorithm: Algorithm,
+    rule: Rule,
+    key: DecodingKeyKind,
+}
+
+/// What ring checks a signature by. RSA has rules of its own, since its keys also come as two numbers.
+enum Rule {
+    Rsa(&'static signature::RsaParameters),
+    Curve(&'static dyn signature::VerificationAlgorithm),
+}
+
+impl Public {
+    fn new(algorithm: Algorithm, key: &DecodingKey) -> Result<Self> {
+        // A secret taken for a public key could only ever refuse; say what is wrong instead.
+        if key.family() != algorithm.family() {
+            return Err(ErrorKind::InvalidKeyFormat.into());
+        }
+        // ring refuses RSA keys of less than 2048 bits (RFC 7518, 3.3), and of ECDSA every form but the two numbers of
+        // fixed length that a token has (RFC 7518, 3.4); zero is none of them (CVE-2022-21449).
+        let rule = match algorithm {
+            Algorithm::RS256 => Rule::Rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
+            Algorithm::RS384 => Rule::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
+            Algorithm::RS512 => Rule::Rsa(&signature::RSA_PKCS1_2048_8192_SHA512),
+            Algorithm::PS256 => Rule::Rsa(&signature::RSA_PSS_2048_8192_SHA256),
+            Algorithm::PS384 => Rule::Rsa(&signature::RSA_PSS_2048_8192_SHA384),
+            Algorithm::PS512 => Rule::Rsa(&signature::RSA_PSS_2048_8192_SHA512),
+            Algorithm::ES256 => Rule::Curve(&signature::ECDSA_P256_SHA256_FIXED),
+            Algorithm::ES384 => Rule::Curve(&signature::ECDSA_P384_SHA384_FIXED),
+            Algorithm::EdDSA => Rule::Curve(&signature::ED25519),
+            _ => return Err(ErrorKind::UnsupportedAlgorithm.into()),
+        };
+        Ok(Self { algorithm, rule, key: key.kind().clone() })
+    }
+}
+
+impl Verifier<Vec<u8>> for Public {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
+        let verified = match (&self.rule, &self.key) {
+            (Rule::Rsa(rule), DecodingKeyKind::RsaModulusExponent { n, e }) => {
+                signature::RsaPublicKeyComponents { n, e }.verify(rule, message, signature)
+            }
+            (Rule::Rsa(rule), DecodingKeyKind::SecretOrDer(der)) => {
+                signature::UnparsedPublicKey::new(*rule, der).verify(message, signature)
+            }
+            (Rule::Curve(rule), DecodingKeyKind::SecretOrDer(point)) => {
+                signature::UnparsedPublicKey::new(*rule, point).verify(message, signature)
+            }
+            (Rule::Curve(_), DecodingKeyKind::RsaModulusExponent { .. }) => return Err(Error::new()),
+        };
+        verified.map_err(|_| Error::new())
+    }
+}
+
+impl JwtVerifier for Public {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use base64::Engine;
@@ -120,7 +186,12 @@ mod tests {
         let error = crypto::verify("c2ln", MESSAGE, &key, Algorithm::HS256).expect_err("is refused");
         assert_eq!(error.kind(), &ErrorKind::InvalidKeyFormat);
         let secret = DecodingKey::from_secret(b"Jefe");
-        let error = crypto::verify("c2ln", MESSAGE, &secret, Algorithm::RS256).expect_err("is refused");
+        for algorithm in [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::EdDSA] {
+            let error = crypto::verify("c2ln", MESSAGE, &secret, algorithm).expect_err("is refused");
+            assert_eq!(error.kind(), &ErrorKind::InvalidKeyFormat, "{algorithm:?}");
+        }
+        let error =
+            crypto::sign(MESSAGE, &EncodingKey::from_secret(b"Jefe"), Algorithm::ES256).expect_err("is refused");
         assert_eq!(error.kind(), &ErrorKind::UnsupportedAlgorithm);
     }
 }

@@ -117,6 +117,7 @@ pub fn known(caller: &Caller) -> Result<&std::sync::Arc<Identity>, Reason> {
         Caller::Known { identity, .. } => Ok(identity),
         Caller::Missing => Err(Reason::TokenMissing),
         Caller::StoreDown { .. } => Err(Reason::StoreUnavailable),
+        Caller::KeysDown { .. } => Err(Reason::KeysUnavailable),
         Caller::Refused { why, .. } => Err((*why).into()),
     }
 }

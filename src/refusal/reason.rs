@@ -35,6 +35,7 @@ pub enum Reason {
     PeerTimeout,
     Deadline,
     StoreUnavailable,
+    KeysUnavailable,
     Draining,
     /// A defect of ours; never a client's doing.
     Internal,
@@ -75,6 +76,7 @@ const ROWS: &[Row] = &[
     (PeerTimeout, "peer_timeout", 504, UPSTREAM, "The service took too long."),
     (Deadline, "deadline", 504, UPSTREAM, "The request took too long."),
     (StoreUnavailable, "store_unavailable", 503, None, "Sessions can't be checked at the moment."),
+    (KeysUnavailable, "keys_unavailable", 503, None, "Tokens can't be checked at the moment."),
     (Draining, "draining", 503, None, "This gateway is about to stop."),
     (Internal, "internal", 500, None, "Something went wrong here."),
 ];

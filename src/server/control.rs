@@ -95,7 +95,7 @@ impl Control {
         reloaded
     }
 
-    /// Looks after the pools of a table; new names are given a moment to be looked up, so that their first request finds a peer.
+    /// Looks after the pools and the published keys of a table; new names are given a moment to be looked up, so that their first request finds a peer.
     async fn watch(&self, table: &Table) {
         self.gateway.fleet().run(&table.pools, &tokio::runtime::Handle::current());
         let resolved = async {
@@ -105,6 +105,9 @@ impl Control {
         };
         // A name that does not resolve is a 503 of its own service and keeps nothing else waiting.
         let _ = tokio::time::timeout(RESOLVE, resolved).await;
+        for keys in &table.key_sets {
+            keys.tend();
+        }
     }
 }
 

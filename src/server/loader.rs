@@ -8,6 +8,7 @@ use hilum_filters::api::Registration;
 
 use crate::config::{Environment, Report, Source, env, routes, yaml};
 use crate::identity::SessionStore;
+use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
 use crate::services::Fleet;
 use crate::table::{Parts, Table};
@@ -21,6 +22,7 @@ pub struct Loader {
     pub store: Arc<dyn SessionStore>,
     pub metrics: Arc<Metrics>,
     pub session_metrics: SessionMetrics,
+    pub key_sets: KeySets,
     pub filters: Vec<&'static [Registration]>,
 }
 
@@ -73,6 +75,7 @@ impl Loader {
             store: &self.store,
             metrics: &self.metrics,
             session_metrics: &self.session_metrics,
+            key_sets: &self.key_sets,
             filters: &self.filters,
         };
         let table = routes.and_then(|routes| Table::compile(&routes, text, &parts, &mut more));

@@ -16,6 +16,7 @@ pub use compile::Parts;
 pub use route::{Limits, Route};
 
 use crate::identity::Token;
+use crate::identity::keys::KeySet;
 use crate::refusal::Errors;
 use crate::router::Router;
 use crate::services::Pool;
@@ -29,6 +30,8 @@ pub struct Table {
     areas: Vec<Area>,
     pub pools: Vec<Arc<Pool>>,
     pub tokens: Vec<Arc<Token>>,
+    /// The published keys that tokens are verified with.
+    pub key_sets: Vec<Arc<KeySet>>,
     /// Headers that carry an identity, of all tokens: no client may send them, on no route.
     pub own_headers: Vec<http::HeaderName>,
     /// Cookies that are ours: no service may set them.

@@ -126,6 +126,7 @@ const SLEEPS: &[(&str, usize, &str)] = &[
         2,
         "a service that drips bytes; a condition that sends no event, asked again until it holds",
     ),
+    ("src/identity/keys/tests.rs", 2, "a clock that is paused: it moves when everything waits, and costs no time"),
     ("tests/e2e/guard.rs", 1, "a client that is slow on purpose"),
     ("tests/e2e/sessions.rs", 1, "a pause of Redis, which is over at a time of its own and at no event"),
     ("tests/harness/mod.rs", 1, "conditions of another process, asked again until they hold"),

@@ -17,6 +17,7 @@ mod files;
 mod forward;
 mod guard;
 mod identity;
+mod jwks;
 mod login;
 mod seen;
 mod sessions;

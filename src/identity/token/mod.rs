@@ -12,11 +12,12 @@ use super::caller::{Caller, Identity};
 use super::claims::ClaimPath;
 use super::cookie::CookieOptions;
 use super::key::KeyTemplate;
+use super::keys::{KeySet, Renewed};
 use super::metrics::SessionMetrics;
 use super::now::Now;
 use super::source::{By, Presented, Source, find, find_all};
 use super::store::{PutError, SessionStore, StoreDown};
-use super::verify::{Refused, Verifier, VerifyOptions};
+use super::verify::{NotVerified, Refused, Verifier, VerifyOptions};
 
 /// What `tokens:` says under one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +68,18 @@ pub struct Token {
 const WATCH: Duration = Duration::from_millis(500);
 
 /// How far a request gets without waiting.
-enum Looked {
+enum Looked<'h> {
     Done(Caller),
-    Ask { identity: Arc<Identity>, by: By },
+    /// The store, whether there is a session.
+    Ask {
+        identity: Arc<Identity>,
+        by: By,
+    },
+    /// The issuer, for the key that the token names.
+    Renew {
+        token: &'h str,
+        by: By,
+    },
 }
 
 impl Token {
@@ -129,17 +139,23 @@ impl Token {
 
     /// Who sent these headers? A token in the cache costs no cryptography and no allocation.
     pub async fn identify(&self, headers: &HeaderMap, now: Now) -> Caller {
-        match self.look(headers, now) {
-            Looked::Done(caller) => caller,
-            Looked::Ask { identity, by } => self.ask(identity, by, now).await,
-        }
+        let (identity, by) = match self.look(headers, now) {
+            Looked::Done(caller) => return caller,
+            Looked::Ask { identity, by } => (identity, by),
+            Looked::Renew { token, by } => match self.learn_late(token, now).await {
+                Ok(identity) => (identity, by),
+                Err(NotVerified::Refused(why)) => return Caller::Refused { why, by },
+                Err(NotVerified::KeyUnknown) => return Caller::KeysDown { by },
+            },
+        };
+        self.ask(identity, by, now).await
     }
 
-    /// The answer of [`Token::identify`] when nobody has to be waited for. `None`: the store has to be.
+    /// The answer of [`Token::identify`] when nobody has to be waited for. `None`: the store or the issuer has to be.
     pub fn identify_now(&self, headers: &HeaderMap, now: Now) -> Option<Caller> {
         match self.look(headers, now) {
             Looked::Done(caller) => Some(caller),
-            Looked::Ask { .. } => None,
+            Looked::Ask { .. } | Looked::Renew { .. } => None,
         }
     }
 
@@ -151,10 +167,13 @@ impl Token {
             if now.unix >= self.verifier.over(identity.expires) {
                 return Refused::Expired;
             }
-            let caller = match self.has_session(identity.clone(), By::Cookie, now) {
-                Looked::Done(caller) => caller,
-                Looked::Ask { identity, by } => self.ask(identity, by, now).await,
-            };
+            if identity.generation != self.verifier.generation() {
+                match self.verify(&identity.token, now).await {
+                    Err(NotVerified::Refused(why)) => return why,
+                    Ok(_) | Err(NotVerified::KeyUnknown) => {}
+                }
+            }
+            let caller = self.ask(identity.clone(), By::Cookie, now).await;
             if let Caller::Refused { why, .. } = caller {
                 return why;
             }
@@ -163,12 +182,21 @@ impl Token {
     }
 
     /// Who a token names, whether or not it has a session: for one that a service has just issued. `now` is read after
-    /// the service answered.
-    pub fn verify(&self, token: &str, now: Now) -> Result<Arc<Identity>, Refused> {
-        match self.recall(token, now) {
-            Some(known) => known,
+    /// the service answered. [`NotVerified::KeyUnknown`]: the keys of its issuer can't be had.
+    pub async fn verify(&self, token: &str, now: Now) -> Result<Arc<Identity>, NotVerified> {
+        let known = match self.recall(token, now) {
+            Some(known) => known.map_err(NotVerified::from),
             None => self.learn(token, now),
+        };
+        match known {
+            Err(NotVerified::KeyUnknown) => self.learn_late(token, now).await,
+            known => known,
         }
+    }
+
+    /// The published keys that it is verified with, for whoever looks after them.
+    pub fn key_set(&self) -> Option<&Arc<KeySet>> {
+        self.verifier.key_set()
     }
 
     /// Opens the session of a verified token and says for how long: `ttl`, cut to what the token has left. Does nothing
@@ -218,7 +246,7 @@ impl Token {
         Some(self.cookie.as_ref()?.clear(secure_connection))
     }
 
-    fn look(&self, headers: &HeaderMap, now: Now) -> Looked {
+    fn look<'h>(&self, headers: &'h HeaderMap, now: Now) -> Looked<'h> {
         let (token, by) = match find(&self.sources, headers) {
             Presented::Missing => return Looked::Done(Caller::Missing),
             Presented::Unusable { why, by } => return Looked::Done(Caller::Refused { why: Refused::Invalid(why), by }),
@@ -227,7 +255,7 @@ impl Token {
         let known = match self.recall(token, now) {
             Some(known) => {
                 self.metrics.hit.inc();
-                known
+                known.map_err(NotVerified::from)
             }
             None => {
                 self.metrics.miss.inc();
@@ -235,14 +263,23 @@ impl Token {
             }
         };
         match known {
-            Ok(identity) => self.has_session(identity, by, now),
-            Err(why) => Looked::Done(Caller::Refused { why, by }),
+            Ok(identity) => match self.has_session(identity, by, now) {
+                Ok(caller) => Looked::Done(caller),
+                Err(identity) => Looked::Ask { identity, by },
+            },
+            Err(NotVerified::Refused(why)) => Looked::Done(Caller::Refused { why, by }),
+            Err(NotVerified::KeyUnknown) => Looked::Renew { token, by },
         }
     }
 
-    /// What the cache knows of a token. An entry that is over is dropped, and refused without being verified again.
+    /// What the cache knows of a token. An entry that is over is dropped, and refused without being verified again; one that
+    /// other keys have verified is dropped as well.
     fn recall(&self, token: &str, now: Now) -> Option<Result<Arc<Identity>, Refused>> {
         let identity = self.cache.get(token)?;
+        if identity.generation != self.verifier.generation() {
+            self.cache.remove(token);
+            return None;
+        }
         if now.unix < self.verifier.over(identity.expires) {
             return Some(Ok(identity));
         }
@@ -252,7 +289,7 @@ impl Token {
 
     /// Verifies a token and remembers it: only well signed ones, so strangers can't fill the cache. It is in the cache
     /// before the store is asked about it, so a logout that comes between takes it out again.
-    fn learn(&self, token: &str, now: Now) -> Result<Arc<Identity>, Refused> {
+    fn learn(&self, token: &str, now: Now) -> Result<Arc<Identity>, NotVerified> {
         let verified = self.verifier.verify(token, now)?;
         let session = self.session.as_ref().map(|session| self.store.standing(&session.key.key(token)));
         let identity = Arc::new(Identity::new(token, verified, &self.headers, session)?);
@@ -260,18 +297,35 @@ impl Token {
         Ok(identity)
     }
 
-    fn has_session(&self, identity: Arc<Identity>, by: By, now: Now) -> Looked {
-        let (Some(standing), Some(options)) = (&identity.session, &self.session) else {
-            return Looked::Done(Caller::Known { identity, by });
-        };
-        match self.store.contains_now(standing, options.max_staleness, now) {
-            Some(false) => Looked::Done(Caller::Refused { why: Refused::SessionUnknown, by }),
-            Some(true) => Looked::Done(Caller::Known { identity, by }),
-            None => Looked::Ask { identity, by },
+    /// Once more, after its issuer was asked for its keys.
+    async fn learn_late(&self, token: &str, now: Now) -> Result<Arc<Identity>, NotVerified> {
+        let renewed = self.verifier.renew().await;
+        match (self.learn(token, now), renewed) {
+            (Err(NotVerified::KeyUnknown), Renewed::Good) => {
+                Err(Refused::Invalid("signed by a key that its issuer does not publish").into())
+            }
+            (learned, _) => learned,
         }
     }
 
+    /// The caller, as far as is known without asking. `Err`: the store has to be asked.
+    fn has_session(&self, identity: Arc<Identity>, by: By, now: Now) -> Result<Caller, Arc<Identity>> {
+        let (Some(standing), Some(options)) = (&identity.session, &self.session) else {
+            return Ok(Caller::Known { identity, by });
+        };
+        match self.store.contains_now(standing, options.max_staleness, now) {
+            Some(false) => Ok(Caller::Refused { why: Refused::SessionUnknown, by }),
+            Some(true) => Ok(Caller::Known { identity, by }),
+            None => Err(identity),
+        }
+    }
+
+    /// What is known of the session, or what the store says when that is not enough.
     async fn ask(&self, identity: Arc<Identity>, by: By, now: Now) -> Caller {
+        let identity = match self.has_session(identity, by, now) {
+            Ok(caller) => return caller,
+            Err(identity) => identity,
+        };
         let (Some(standing), Some(options)) = (&identity.session, &self.session) else {
             return Caller::Known { identity, by };
         };

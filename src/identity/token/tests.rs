@@ -11,7 +11,7 @@ use super::super::cookie::{SameSite, Secure};
 use super::super::key::SessionKey;
 use super::super::memory::MemoryStore;
 use super::super::standing::Standing;
-use super::super::testkit::{HS256, TODAY, claim, metrics, options as verify_options, sign, today, token_of};
+use super::super::testkit::{HS256, TODAY, claim, metrics, options as verify_options, secret, sign, today, token_of};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -74,6 +74,7 @@ fn say(caller: &Caller) -> String {
         Caller::Refused { why: Refused::Expired, by } => format!("expired {by:?}"),
         Caller::Refused { why: Refused::SessionUnknown, by } => format!("no session {by:?}"),
         Caller::StoreDown { by } => format!("store down {by:?}"),
+        Caller::KeysDown { by } => format!("keys down {by:?}"),
         Caller::Known { identity, by } => format!("{} {by:?}", identity.claims["user_id"].as_str().unwrap()),
     }
 }
@@ -83,7 +84,7 @@ async fn ask(token: &Token, text: &str, now: Now) -> String {
 }
 
 async fn open(token: &Token, text: &str, now: Now) -> Arc<Identity> {
-    let identity = token.verify(text, now).unwrap();
+    let identity = token.verify(text, now).await.unwrap();
     token.open_session(&identity, 900 * SECOND, now).await.unwrap();
     identity
 }
@@ -158,7 +159,7 @@ async fn a_cached_token_ends_on_time() {
     let wall = Now { unix: TODAY + 900, ..today() };
     assert_eq!(ask(&token, &text, wall).await, "expired Cookie");
     assert_eq!(token.cache.len(), 0);
-    assert_eq!(token.verify(&text["cookie ".len()..], wall).unwrap_err(), Refused::Expired);
+    assert_eq!(token.verify(&text["cookie ".len()..], wall).await.unwrap_err(), Refused::Expired.into());
 }
 
 #[tokio::test]
@@ -169,7 +170,7 @@ async fn a_session_lasts_as_long_as_asked_and_no_longer_than_its_token() {
     {
         let text = token_of("7", token_seconds);
         let start = today().later(at * SECOND);
-        let identity = token.verify(&text, start).unwrap();
+        let identity = token.verify(&text, start).await.unwrap();
         let ttl = Duration::from_secs(ttl);
         assert_eq!(token.open_session(&identity, ttl, start).await, Ok(Duration::from_secs(expect)));
         if expect > 0 {
@@ -180,7 +181,7 @@ async fn a_session_lasts_as_long_as_asked_and_no_longer_than_its_token() {
         let end = Now { unix: start.unix, ..start.later(expect as u32 * SECOND) };
         assert_eq!(ask(&token, &format!("cookie {text}"), end).await, "no session Cookie");
     }
-    let late = token.verify(&token_of("8", 900), today()).unwrap();
+    let late = token.verify(&token_of("8", 900), today()).await.unwrap();
     assert_eq!(token.open_session(&late, SECOND, today().later(901 * SECOND)).await, Ok(Duration::ZERO));
 }
 
@@ -208,7 +209,7 @@ async fn a_full_store_refuses_the_login() {
     let metrics = metrics();
     let token = Token::new(options(), Arc::new(MemoryStore::new(1, metrics.clone())), metrics).unwrap();
     open(&token, &token_of("ana", 900), today()).await;
-    let bob = token.verify(&token_of("bob", 900), today()).unwrap();
+    let bob = token.verify(&token_of("bob", 900), today()).await.unwrap();
     assert_eq!(token.open_session(&bob, 900 * SECOND, today()).await, Err(PutError::Full));
     assert_eq!((token.metrics.opened.get(), token.metrics.refused_full.get()), (1, 1));
     assert_eq!(ask(&token, &format!("cookie {}", token_of("ana", 900)), today()).await, "ana Cookie");
@@ -224,7 +225,7 @@ async fn without_a_session_a_good_token_is_enough() {
     let token = Token::new(TokenOptions { session: None, ..options() }, store, metrics()).unwrap();
     let text = token_of("7", 900);
     assert_eq!(ask(&token, &format!("bearer {text}"), today()).await, "7 Header");
-    let identity = token.verify(&text, today()).unwrap();
+    let identity = token.verify(&text, today()).await.unwrap();
     assert_eq!(token.open_session(&identity, 3600 * SECOND, today()).await, Ok(900 * SECOND));
     assert_eq!(token.end_session(&text, today()).await, Ok(false));
     assert_eq!(token.metrics.opened.get(), 0);
@@ -432,7 +433,7 @@ async fn an_answer_that_came_while_a_logout_was_on_its_way_is_not_kept() {
 async fn cookies_are_set_and_cleared_as_configured() {
     let token = token();
     let text = token_of("7", 900);
-    let identity = token.verify(&text, today()).unwrap();
+    let identity = token.verify(&text, today()).await.unwrap();
     assert_eq!(
         token.set_cookie(&identity, 900 * SECOND, today(), false).unwrap(),
         format!(
@@ -464,7 +465,7 @@ fn options_that_can_have_no_effect_are_refused() {
         (TokenOptions { identity: vec![(AUTHORIZATION, claim("a"))], ..options() }, "carries the token itself"),
         (TokenOptions { cached: 0, ..options() }, "at least one"),
         (
-            TokenOptions { verify: VerifyOptions { secret: vec![], ..verify_options() }, ..options() },
+            TokenOptions { verify: VerifyOptions { key: secret(b""), ..verify_options() }, ..options() },
             "the secret is empty",
         ),
     ] {

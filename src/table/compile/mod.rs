@@ -1,10 +1,12 @@
 //! From what the file says to a table. Every semantic problem is found here, beside the reader's.
 
 mod effects;
+mod keys;
 mod services;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod verify;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::actions::session::Session;
 use crate::actions::{Action, Build, Named};
 use crate::config::route::{self, Shared, Time};
 use crate::config::routes::Routes;
+use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::{SessionStore, Token};
 use crate::refusal::Errors;
@@ -36,6 +39,7 @@ pub struct Parts<'p> {
     pub store: &'p Arc<dyn SessionStore>,
     pub metrics: &'p Metrics,
     pub session_metrics: &'p SessionMetrics,
+    pub key_sets: &'p KeySets,
     pub filters: &'p [&'static [Registration]],
 }
 
@@ -43,7 +47,7 @@ impl Table {
     /// Compiles the file. `None` only together with problems; a table beside problems must not be used.
     pub fn compile(routes: &Routes, text: &str, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> Option<Table> {
         let pools = services::pools(routes, parts, problems);
-        let tokens = tokens::tokens(routes, parts, problems);
+        let (tokens, key_pools) = tokens::tokens(routes, parts, problems);
         let filter_reasons: Vec<&'static str> = registrations(parts).flat_map(|r| r.reasons.iter().copied()).collect();
         let own_headers: Vec<_> =
             tokens.built().flat_map(|token| token.own_headers().cloned().collect::<Vec<_>>()).collect();
@@ -86,8 +90,9 @@ impl Table {
             router,
             routes: compiled.into_iter().map(|(_, route)| route).collect(),
             areas,
-            pools: pools.built().collect(),
+            pools: pools.built().chain(key_pools).collect(),
             own_headers,
+            key_sets: tokens.iter().filter_map(|token| token.key_set().cloned()).collect(),
             own_cookies: tokens.iter().flat_map(|t| t.own_cookies()).map(Into::into).collect(),
             tokens,
             hash: hash(text),

@@ -7,6 +7,7 @@ use hilum_filters::api::Problem;
 use super::{Parts, Table};
 use crate::config::{Environment, env, routes, yaml};
 use crate::identity::SessionStore;
+use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
 use crate::services::Fleet;
@@ -47,6 +48,7 @@ fn problems(text: &str) -> Vec<Problem> {
         store: &store,
         metrics: &metrics,
         session_metrics: &session_metrics,
+        key_sets: &KeySets::new(&metrics.registry).expect("metrics"),
         filters: &[hilum_filters::FILTERS],
     };
     Table::compile(&routes, text, &parts, &mut problems);
