@@ -2,8 +2,10 @@
 
 pub mod files;
 pub mod forward;
+mod given;
 pub mod health;
 pub mod redirect;
+pub mod refresh;
 pub mod reply;
 pub mod respond;
 pub mod session;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hilum_filters::api::Problem;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora_http::RequestHeader;
 use tokio::time::Instant;
 
 use super::forward::line;
+use super::given::{Given, GivenNames};
 use super::{Answer, Build};
 use crate::config::action;
-use crate::identity::claims::ClaimPath;
 use crate::identity::rules::ClaimRules;
 use crate::identity::verify::NotVerified;
 use crate::identity::{By, Caller, Identity, Now, Presented, Token};
@@ -34,8 +35,7 @@ pub struct Login {
     pool: Arc<Pool>,
     path: Line,
     send: Option<Json>,
-    access: ClaimPath,
-    expires: ClaimPath,
+    given: GivenNames,
     claims: ClaimRules,
 }
 
@@ -122,16 +122,22 @@ impl Login {
         let names = Names::REQUEST.without_claims("whoever signs in is nobody yet");
         let send = written.send.as_ref().map(|send| Json::compile(&send.json, names, build.problems));
         let claims = ClaimRules::compile(&written.claims, build.problems);
-        let named = |path: &Option<ClaimPath>, default: &str| {
-            path.clone().unwrap_or_else(|| default.parse().expect("a good path"))
-        };
+        if let (Some(token), Some(refresh)) = (&token, &written.refresh)
+            && !token.is_refreshed()
+        {
+            let text = format!("`refresh` has no effect: the token `{}` says nothing of refreshing", token.name());
+            build.problems.push(Problem::new(refresh.at, text));
+        }
         Some(Login {
             token: token?,
             pool: pool?,
             path: path?,
             send: send.map_or(Some(None), |send| send.map(Some))?,
-            access: named(&written.access, "access_token"),
-            expires: named(&written.expires, "expires_in"),
+            given: GivenNames::new(
+                &written.access,
+                &written.expires,
+                &written.refresh.as_ref().map(|it| it.value.clone()),
+            ),
             claims,
         })
     }
@@ -169,7 +175,7 @@ impl Login {
             }
             _ => return Err(Reason::PartFailed.into()),
         }
-        let (token, lifetime) = self.token_of(&answer.body).ok_or(Reason::PeerGarbage)?;
+        let Given { token, lifetime, refresh_token } = self.given.read(&answer.body).ok_or(Reason::PeerGarbage)?;
         // The service's own token must pass the same checks as any other; if it does not, service and gateway disagree.
         // The clock has moved on while the service worked.
         let now = Now::read();
@@ -183,7 +189,7 @@ impl Login {
         self.end_old_session(attempt.client_headers, now).await?;
         let ttl = self
             .token
-            .open_session(&identity, lifetime.unwrap_or(Duration::MAX), now)
+            .open_session(&identity, lifetime.unwrap_or(Duration::MAX), refresh_token.as_deref(), now)
             .await
             .map_err(|_| Reason::StoreUnavailable)?;
         let mut shown = Answer::json(StatusCode::OK, answer.body);
@@ -202,17 +208,6 @@ impl Login {
             head.insert_header(name, HeaderValue::from_static(value)).map_err(|_| Reason::Internal)?;
         }
         Ok(head)
-    }
-
-    /// The token in the service's answer and its lifetime, if told.
-    fn token_of(&self, body: &[u8]) -> Option<(String, Option<Duration>)> {
-        let body: hilum_filters::api::Claims = serde_json::from_slice(body).ok()?;
-        let token = self.access.get(&body)?.as_str().filter(|t| !t.is_empty())?.to_owned();
-        let lifetime = match self.expires.get(&body) {
-            None | Some(serde_json::Value::Null) => None,
-            Some(value) => Some(Duration::from_secs(value.as_u64()?)),
-        };
-        Some((token, lifetime))
     }
 
     /// A sign-in over a session that was open already ends that one, so that nobody can plant a session (no fixation).

@@ -115,6 +115,9 @@ pub struct Login {
     /// Where the answer has its lifetime in seconds. Default `expires_in`; absent there: as long as the token.
     #[serde(default)]
     pub expires: Option<ClaimPath>,
+    /// Where the answer has what the next token is had by, when the token is refreshed. Default `refresh_token`.
+    #[serde(default)]
+    pub refresh: Option<Placed<ClaimPath>>,
     /// What claims of the new token must be.
     #[serde(default)]
     pub claims: Entries<Node>,

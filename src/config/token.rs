@@ -24,6 +24,9 @@ pub struct Token {
     /// The cookie that a login sets.
     #[serde(default)]
     pub cookie: Option<Try<Cookie>>,
+    /// How a browser's session goes on when its token is about to run out.
+    #[serde(default)]
+    pub refresh: Option<Try<Refresh>>,
 }
 
 /// `{ header, scheme }` or `{ cookie }`.
@@ -101,6 +104,30 @@ pub struct Cookie {
     /// `auto`: when the client's connection is TLS. Default auto.
     #[serde(default)]
     pub secure: Secure,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// How long before its end a token is refreshed. Default 2m.
+    #[serde(default)]
+    pub before: Option<Try<Positive<Span>>>,
+    /// The service that gives out the next token. It is asked with POST: `{"refresh_token": …}` when the one before came with
+    /// such, and the token itself as `Authorization: Bearer`.
+    pub service: Placed<String>,
+    pub path: Placed<String>,
+    /// How long a session may go on in all. Default 12h.
+    #[serde(default)]
+    pub max: Option<Try<Positive<Span>>>,
+    /// Where the answer has the token. Default `access_token`.
+    #[serde(default)]
+    pub access: Option<ClaimPath>,
+    /// Where the answer has its lifetime in seconds. Default `expires_in`.
+    #[serde(default)]
+    pub expires: Option<ClaimPath>,
+    /// Where the answer has the next refresh token. Default `refresh_token`.
+    #[serde(default)]
+    pub refresh: Option<ClaimPath>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]

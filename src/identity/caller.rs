@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::claims::{ClaimPath, Claims, as_text};
+use super::refresh::Progress;
 use super::source::By;
 use super::standing::Standing;
 use super::verify::{Refused, Verified};
@@ -58,6 +59,8 @@ pub struct Identity {
     pub(super) generation: u64,
     /// What is known of its session; `None` when its token needs none.
     pub(super) session: Option<Arc<Standing>>,
+    /// How far the next token of its session is.
+    pub(super) progress: Progress,
 }
 
 impl Identity {
@@ -87,6 +90,7 @@ impl Identity {
             expires,
             generation,
             session,
+            progress: Progress::default(),
         })
     }
 }

@@ -64,6 +64,11 @@ impl SessionKey {
         &self.digest
     }
 
+    /// The digest as text, for names that lie beside the key.
+    pub(super) fn hex(&self) -> String {
+        hex(&self.digest)
+    }
+
     /// The key itself. Holds the token, so it is for the store alone.
     pub fn text(&self) -> &str {
         &self.text

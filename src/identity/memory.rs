@@ -8,16 +8,21 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::key::SessionKey;
+use super::lineage::Lineage;
 use super::metrics::SessionMetrics;
 use super::now::Now;
+use super::refresh::Claim;
 use super::standing::Standing;
-use super::store::{PutError, SessionStore, StoreDown};
+use super::store::{NewSession, PutError, SessionStore, StoreDown};
 
 /// Keys with their ends, in shards so that a logout or a growing table holds up few readers.
 pub struct MemoryStore {
     shards: Box<[RwLock<Shard>]>,
+    /// Which follows which, of those that can be refreshed. Taken before a shard, never while one is held.
+    lineage: Mutex<Lineage>,
     /// How many entries there are, those included that are over and not yet swept.
     count: AtomicUsize,
     max_sessions: usize,
@@ -49,7 +54,8 @@ impl MemoryStore {
     /// Holds at most `max_sessions`. When they all live the next login is refused: a living session is never dropped.
     pub fn new(max_sessions: usize, metrics: SessionMetrics) -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, count: AtomicUsize::new(0), max_sessions, next: AtomicUsize::new(0), metrics }
+        let (count, next) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { shards, lineage: Mutex::default(), count, max_sessions, next, metrics }
     }
 
     /// Drops what is over from one shard, the next in turn, and says how much that was. Called at every tick of a
@@ -60,10 +66,20 @@ impl MemoryStore {
         if shard.earliest.is_none_or(|earliest| now.instant < earliest) {
             return 0;
         }
-        let before = shard.ends.len();
-        shard.ends.retain(|_, end| now.instant < *end);
+        let mut over = Vec::new();
+        shard.ends.retain(|digest, end| {
+            let lives = now.instant < *end;
+            if !lives {
+                over.push(*digest);
+            }
+            lives
+        });
         shard.earliest = shard.ends.values().min().copied();
-        let swept = before - shard.ends.len();
+        drop(shard);
+        let swept = over.len();
+        let mut lineage = self.lineage.lock();
+        over.iter().for_each(|digest| lineage.forget(digest));
+        drop(lineage);
         self.count.fetch_sub(swept, Relaxed);
         self.metrics.expired.inc_by(swept as u64);
         swept
@@ -101,6 +117,26 @@ impl MemoryStore {
         true
     }
 
+    fn insert_somewhere(&self, key: &SessionKey, ttl: Duration, now: Now) -> Result<(), PutError> {
+        let end = now.instant + ttl.min(FAR);
+        while !self.insert(key, end, now) {
+            if !self.make_room(now) {
+                return Err(PutError::Full);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an entry out; `false` when there was none that lived.
+    fn take(&self, digest: &[u8; 32], now: Now) -> bool {
+        let Some(end) = write(self.shard(digest)).ends.remove(digest) else { return false };
+        self.count.fetch_sub(1, Relaxed);
+        if end <= now.instant {
+            self.metrics.expired.inc();
+        }
+        now.instant < end
+    }
+
     fn shard(&self, digest: &[u8; 32]) -> &RwLock<Shard> {
         &self.shards[usize::from(digest[0]) % SHARDS]
     }
@@ -116,23 +152,42 @@ impl SessionStore for MemoryStore {
         Ok(self.living(key.digest(), now))
     }
 
-    async fn put(&self, key: &SessionKey, _: &str, ttl: Duration, now: Now) -> Result<(), PutError> {
-        let end = now.instant + ttl.min(FAR);
-        while !self.insert(key, end, now) {
-            if !self.make_room(now) {
-                return Err(PutError::Full);
-            }
+    async fn put(&self, key: &SessionKey, session: &NewSession<'_>, now: Now) -> Result<(), PutError> {
+        self.insert_somewhere(key, session.ttl, now)?;
+        if let Some(origin) = session.origin {
+            self.lineage.lock().insert(*key.digest(), session.token, origin);
         }
         Ok(())
     }
 
-    async fn remove(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown> {
-        let Some(end) = write(self.shard(key.digest())).ends.remove(key.digest()) else { return Ok(false) };
-        self.count.fetch_sub(1, Relaxed);
-        if end <= now.instant {
-            self.metrics.expired.inc();
+    async fn claim_refresh(&self, key: &SessionKey, lease: Duration, now: Now) -> Result<Claim, StoreDown> {
+        let mut lineage = self.lineage.lock();
+        Ok(if self.living(key.digest(), now) { lineage.claim(key.digest(), lease, now.instant) } else { Claim::Never })
+    }
+
+    async fn succeed(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        session: &NewSession<'_>,
+        now: Now,
+    ) -> Result<bool, PutError> {
+        // Room is made before, since a sweep needs the lineage itself.
+        self.insert_somewhere(new, session.ttl, now)?;
+        let mut lineage = self.lineage.lock();
+        let stays = lineage.knows(old.digest()) && self.living(old.digest(), now);
+        match session.origin {
+            Some(origin) if stays => lineage.succeed(old.digest(), *new.digest(), session.token, origin),
+            _ => drop(self.take(new.digest(), now)),
         }
-        Ok(now.instant < end)
+        Ok(stays)
+    }
+
+    async fn remove(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown> {
+        let mut lineage = self.lineage.lock();
+        let line = lineage.end(key.digest());
+        let mut lived = line.iter().map(|digest| self.take(digest, now)).collect::<Vec<_>>().into_iter();
+        Ok(lived.next() == Some(true))
     }
 
     async fn tend(&self) {
@@ -157,7 +212,7 @@ fn write(shard: &RwLock<Shard>) -> RwLockWriteGuard<'_, Shard> {
 #[cfg(test)]
 mod tests {
     use super::super::key::KeyTemplate;
-    use super::super::testkit::{metrics, today};
+    use super::super::testkit::{check_line, metrics, today};
     use super::*;
 
     fn key(name: &str) -> SessionKey {
@@ -174,7 +229,8 @@ mod tests {
             let got = match words[..] {
                 ["put", name, ttl] => {
                     let ttl = Duration::from_secs(ttl.parse().unwrap());
-                    format!("{:?}", store.put(&key(name), "", ttl, now).await)
+                    let session = NewSession { value: "", token: name, ttl, origin: None };
+                    format!("{:?}", store.put(&key(name), &session, now).await)
                 }
                 ["has", name] => {
                     let (key, age) = (key(name), Duration::ZERO);
@@ -345,7 +401,9 @@ mod tests {
                     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                     for i in 0..100 {
                         let key = key(&format!("{thread}-{i}"));
-                        let _ = runtime.block_on(store.put(&key, "", Duration::from_secs(9), now));
+                        let ttl = Duration::from_secs(9);
+                        let session = NewSession { value: "", token: "", ttl, origin: None };
+                        let _ = runtime.block_on(store.put(&key, &session, now));
                         assert!(store.count.load(Relaxed) <= 100);
                     }
                 });
@@ -353,5 +411,12 @@ mod tests {
         });
         let held: usize = store.shards.iter().map(|shard| read(shard).ends.len()).sum();
         assert_eq!((held, store.count.load(Relaxed)), (100, 100));
+    }
+
+    #[tokio::test]
+    async fn sessions_follow_one_another_as_in_any_store() {
+        let store = MemoryStore::new(9, metrics());
+        check_line(&store, &"{token}".parse().unwrap()).await;
+        assert_eq!(store.count.load(Relaxed), 0);
     }
 }

@@ -14,6 +14,10 @@ pub struct SessionMetrics {
     pub expired: IntCounter,
     /// A login was refused because the store held `max_sessions` living sessions.
     pub refused_full: IntCounter,
+    /// A token that was about to run out got its next one.
+    pub refreshed: IntCounter,
+    /// It got none.
+    pub refresh_failed: IntCounter,
     /// A question to the store got no answer.
     pub store_down: IntCounter,
     /// A token was found in the cache.
@@ -33,6 +37,8 @@ impl SessionMetrics {
             ended: sessions.with_label_values(&["ended"]),
             expired: sessions.with_label_values(&["expired"]),
             refused_full: sessions.with_label_values(&["refused_full"]),
+            refreshed: sessions.with_label_values(&["refreshed"]),
+            refresh_failed: sessions.with_label_values(&["refresh_failed"]),
             store_down: sessions.with_label_values(&["store_down"]),
             hit: cache.with_label_values(&["hit"]),
             miss: cache.with_label_values(&["miss"]),
@@ -68,6 +74,8 @@ mod tests {
                 "hilum_sessions_total{event=\"ended\"} 0",
                 "hilum_sessions_total{event=\"expired\"} 0",
                 "hilum_sessions_total{event=\"opened\"} 1",
+                "hilum_sessions_total{event=\"refresh_failed\"} 0",
+                "hilum_sessions_total{event=\"refreshed\"} 0",
                 "hilum_sessions_total{event=\"refused_full\"} 0",
                 "hilum_sessions_total{event=\"store_down\"} 0",
             ]

@@ -1,6 +1,7 @@
 //! Who is calling? A [`token::Token`] is everything `routes.yaml` says under one name in `tokens:`: where the token is
 //! looked for ([`source`]), how it is verified ([`verify`]; by keys that its issuer publishes: [`keys`]), which session must exist for it ([`store`], in this process
-//! ([`memory`]) or in a Redis that gateways share ([`redis`])), and which headers a service is told the caller by ([`caller`]).
+//! ([`memory`]) or in a Redis that gateways share ([`redis`])), which headers a service is told the caller by ([`caller`]),
+//! and how a session goes on when its token runs out ([`refresh`]).
 //!
 //! ```text
 //! headers ─ source::find ─ cache ─ (miss: Verifier::verify ─ Identity) ─ over? ─ session in the store? ─ Caller
@@ -20,11 +21,13 @@ pub mod claims;
 pub mod cookie;
 pub mod key;
 pub mod keys;
+mod lineage;
 pub mod memory;
 pub mod metrics;
 pub mod now;
 pub mod provider;
 pub mod redis;
+pub mod refresh;
 pub mod rules;
 pub mod source;
 pub mod standing;

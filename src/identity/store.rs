@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::key::{KeyTemplate, SessionKey};
 use super::now::Now;
+use super::refresh::{Claim, Origin};
 use super::standing::{Standing, Stream};
 
 /// A set of keys, each with an end. One store serves all tokens and outlives every reload.
@@ -43,15 +44,37 @@ pub trait SessionStore: Send + Sync {
     /// knows of that. A yes is written down in `standing`, unless news of the session came in between.
     async fn contains(&self, key: &SessionKey, standing: &Standing, now: Now) -> Result<bool, StoreDown>;
 
-    /// Keeps a session until `now + ttl`; one of the same key gets the new end. `value` is for readers
-    /// outside Hilum, in stores that have such.
-    async fn put(&self, key: &SessionKey, value: &str, ttl: Duration, now: Now) -> Result<(), PutError>;
+    /// Keeps a session until `now + ttl`; one of the same key gets the new end.
+    async fn put(&self, key: &SessionKey, session: &NewSession<'_>, now: Now) -> Result<(), PutError>;
 
-    /// Ends a session; `false` when there was none.
+    /// Asks to refresh a session. Of all who ask within `lease` one is told [`Claim::Ours`].
+    async fn claim_refresh(&self, key: &SessionKey, lease: Duration, now: Now) -> Result<Claim, StoreDown>;
+
+    /// Keeps `session` under `new` as the one that follows `old`. `false`: the old one has ended, so the new one is not kept.
+    async fn succeed(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        session: &NewSession<'_>,
+        now: Now,
+    ) -> Result<bool, PutError>;
+
+    /// Ends a session, and all that follow it or that it follows; `false` when there was none.
     async fn remove(&self, key: &SessionKey, now: Now) -> Result<bool, StoreDown>;
 
     /// The store's background work. Does not end; dropped when the process stops.
     async fn tend(&self);
+}
+
+/// What is kept of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSession<'a> {
+    /// For readers outside Hilum, in stores that have such.
+    pub value: &'a str,
+    pub token: &'a str,
+    pub ttl: Duration,
+    /// When it can be refreshed.
+    pub origin: Option<&'a Origin>,
 }
 
 /// The store did not answer, so nothing is known: neither that a session is there nor that it is not.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hilum_filters::api::{Depth, Facts, Outcome, RequestId, States};
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
 use super::guard::{self, Overdue, app::Counted};
 use super::{CLIENT_GONE, Gateway};
 use crate::actions::forward::Onward;
+use crate::identity::token::Refreshing;
 use crate::identity::{Caller, Now};
 use crate::refusal::Reason;
 use crate::services::{Fault, Outcome as PeerOutcome, Picked};
@@ -31,6 +32,10 @@ pub struct Ctx {
     pub(super) states: States,
     pub(super) depth: Depth,
     pub(super) caller: Caller,
+    /// The next token of the caller's session, for the answer.
+    pub(super) refreshing: Option<Refreshing>,
+    /// The cookie of that.
+    pub(super) new_cookie: Option<HeaderValue>,
     pub(super) trace: Option<TraceParent>,
     pub(super) deadline: Option<Instant>,
     /// The templates of a streamed forward, filled in.
@@ -85,6 +90,8 @@ impl Ctx {
             states: States::default(),
             depth: Depth::default(),
             caller: Caller::Missing,
+            refreshing: None,
+            new_cookie: None,
             route: None,
             trace: None,
             deadline: None,
@@ -129,6 +136,13 @@ impl Ctx {
     /// When a call of our own must be over, streams included.
     pub(super) fn call_deadline(&self) -> tokio::time::Instant {
         self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(30)).into()
+    }
+
+    /// Before an answer begins: the cookie that shall go with it, if there is one by then.
+    pub(super) async fn settle(&mut self) {
+        if let Some(refreshing) = self.refreshing.take() {
+            self.new_cookie = refreshing.cookie(self.facts.secure).await;
+        }
     }
 
     pub(super) fn remember(&mut self, head: &RequestHeader) {

@@ -279,5 +279,10 @@ pub(super) fn to_client(ctx: &Ctx, head: &mut ResponseHeader) -> Result<()> {
     {
         head.insert_header(header::CACHE_CONTROL, said.clone())?;
     }
+    if let Some(cookie) = &ctx.new_cookie {
+        head.append_header(header::SET_COOKIE, cookie.clone())?;
+        // Whoever keeps this answer would hand the session to others.
+        head.insert_header(header::CACHE_CONTROL, "private, no-store")?;
+    }
     Ok(())
 }

@@ -153,6 +153,7 @@ impl ProxyHttp for Gateway {
         if head.status.is_informational() {
             return Ok(());
         }
+        ctx.settle().await;
         ctx.written = head.status.as_u16();
         forward::to_client(ctx, head)?;
         // Again, since the drain may have begun while the service worked: a client must not come back to a closed connection.

@@ -69,6 +69,7 @@ pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, mut answer: Answe
     for (name, value) in &answer.headers {
         head.append_header(name.clone(), value.clone())?;
     }
+    ctx.settle().await;
     forward::to_client(ctx, &mut head)?;
     let passed = match by {
         By::Engine => u8::MAX,

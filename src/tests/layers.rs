@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config::action",
             "config::route",
             "config::service::HashKey",
+            "config::token",
             "router",
             "identity",
             "services",

@@ -10,4 +10,5 @@ mod drain;
 mod files;
 mod load;
 mod peers;
+mod refresh;
 mod sessions;

@@ -4,6 +4,7 @@
 //! Redis is asked once per session and gateway. From then on it tells of changes by itself ([`listen`]), so a request that is seen
 //! again costs no round trip, and a sign-out anywhere is known everywhere within milliseconds, at the latest after `max_staleness`.
 
+mod line;
 mod link;
 mod listen;
 #[cfg(test)]
@@ -23,8 +24,9 @@ use tokio::sync::Notify;
 
 use super::key::{KeyTemplate, SessionKey, digest_of};
 use super::now::Now;
+use super::refresh::Claim;
 use super::standing::{Standing, Standings, Stream};
-use super::store::{PutError, SessionStore, StoreDown};
+use super::store::{NewSession, PutError, SessionStore, StoreDown};
 
 /// Where Redis is, and how long it is waited for.
 #[derive(Clone, PartialEq, Eq)]
@@ -173,20 +175,36 @@ impl SessionStore for RedisStore {
         }
     }
 
-    async fn put(&self, key: &SessionKey, value: &str, ttl: Duration, _: Now) -> Result<(), PutError> {
-        let left = u64::try_from(ttl.min(FAR).as_millis()).unwrap_or(u64::MAX).max(1);
+    async fn put(&self, key: &SessionKey, session: &NewSession<'_>, _: Now) -> Result<(), PutError> {
+        if let Some(origin) = session.origin {
+            return line::put(&self.link, key, session, origin).await.map_err(|_| PutError::Down);
+        }
         let mut set = pipe();
-        set.cmd("SET").arg(key.text()).arg(value).arg("PX").arg(left);
+        set.cmd("SET").arg(key.text()).arg(session.value).arg("PX").arg(milliseconds(session.ttl));
         self.link.query::<()>(&set).await.map_err(|_| PutError::Down)
     }
 
+    async fn claim_refresh(&self, key: &SessionKey, lease: Duration, _: Now) -> Result<Claim, StoreDown> {
+        line::claim(&self.link, key, lease).await.map_err(|_| StoreDown)
+    }
+
+    async fn succeed(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        session: &NewSession<'_>,
+        _: Now,
+    ) -> Result<bool, PutError> {
+        let Some(origin) = session.origin else { return Ok(false) };
+        line::succeed(&self.link, (old, new), session, origin).await.map_err(|_| PutError::Down)
+    }
+
     async fn remove(&self, key: &SessionKey, _: Now) -> Result<bool, StoreDown> {
-        let mut delete = pipe();
-        delete.cmd("DEL").arg(key.text());
-        let (removed,): (u64,) = self.link.query(&delete).await.map_err(|_| StoreDown)?;
-        // The push says so as well, in a moment; who asked for the sign-out shall not see the session again even once.
+        let (was_there, others) = line::end(&self.link, key).await.map_err(|_| StoreDown)?;
+        // The pushes say so as well, in a moment; who asked for the sign-out shall not see the session again even once.
         self.changed(key.text().as_bytes());
-        Ok(removed > 0)
+        others.iter().for_each(|other| self.changed(other.as_bytes()));
+        Ok(was_there)
     }
 
     async fn tend(&self) {
@@ -198,3 +216,7 @@ impl SessionStore for RedisStore {
 
 /// Redis counts milliseconds in 63 bits; a hundred years are as good as no end.
 const FAR: Duration = Duration::from_hours(24 * 366 * 100);
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.min(FAR).as_millis()).unwrap_or(u64::MAX).max(1)
+}

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
 use super::*;
+use crate::identity::testkit::check_line;
 
 /// A `redis-server` of the test's own. Dropped, it ends.
 struct Server(Child, String);
@@ -71,7 +72,8 @@ async fn no_session_outlives_its_end_however_the_answers_cross() {
             alive
         };
         let writer = async {
-            elsewhere.put(&key, "x", Duration::from_secs(900), Now::read()).await.unwrap();
+            let session = NewSession { value: "x", token: "x", ttl: Duration::from_secs(900), origin: None };
+            elsewhere.put(&key, &session, Now::read()).await.unwrap();
             tokio::task::yield_now().await;
             assert!(elsewhere.remove(&key, Now::read()).await.unwrap());
             reading.store(false, SeqCst);
@@ -120,4 +122,10 @@ fn a_url_is_checked_and_never_repeated() {
     }
     let options = RedisOptions { url: "redis://u:CANARY@h".into(), timeout: RedisOptions::TIMEOUT };
     assert!(!format!("{options:?}").contains("CANARY"));
+}
+
+#[tokio::test]
+async fn sessions_follow_one_another_as_in_any_store() {
+    let server = server().await;
+    check_line(&*store(&server).await, &template()).await;
 }

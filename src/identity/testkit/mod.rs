@@ -11,9 +11,12 @@ use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicK
 use x509_parser::pem::parse_x509_pem;
 
 use super::claims::ClaimPath;
+use super::key::KeyTemplate;
 use super::metrics::SessionMetrics;
 use super::now::Now;
 use super::provider;
+use super::refresh::{Claim, Origin};
+use super::store::{NewSession, SessionStore};
 use super::verify::{Expected, KeyOptions, PublicKey, VerifyOptions};
 
 pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -159,4 +162,71 @@ pub(crate) fn jwk(algorithm: Algorithm, more: &str) -> String {
         }
     };
     format!("{{{members},{more}}}")
+}
+
+/// What every store answers about sessions that follow one another: `put NAME`, `claim NAME`, `succeed OLD NEW`, `has NAME` and
+/// `remove NAME`. Leaves the store empty.
+pub(crate) async fn check_line(store: &dyn SessionStore, template: &KeyTemplate) {
+    let steps = [
+        ("claim a", "Never"),
+        ("put a", "()"),
+        ("claim a", "Ours r0"),
+        ("claim a", "Elsewhere"),
+        ("succeed a b", "true"),
+        ("claim a", "Refreshed b"),
+        ("has a", "true"),
+        ("has b", "true"),
+        ("claim b", "Ours r-a"),
+        ("succeed b c", "true"),
+        ("remove b", "true"),
+        ("has a", "false"),
+        ("has b", "false"),
+        ("has c", "false"),
+        ("claim a", "Never"),
+        ("claim c", "Never"),
+        ("remove b", "false"),
+        // Ended while its successor was on the way.
+        ("put d", "()"),
+        ("claim d", "Ours r0"),
+        ("remove d", "true"),
+        ("succeed d e", "false"),
+        ("has d", "false"),
+        ("has e", "false"),
+        // Ended by its last one, and by its first.
+        ("put f", "()"),
+        ("succeed f g", "true"),
+        ("succeed g h", "true"),
+        ("remove h", "true"),
+        ("has f", "false"),
+        ("has g", "false"),
+        ("put i", "()"),
+        ("succeed i j", "true"),
+        ("remove i", "true"),
+        ("has j", "false"),
+        ("remove j", "false"),
+    ];
+    let now = Now::read();
+    for (step, expect) in steps {
+        let words: Vec<_> = step.split(' ').collect();
+        let kept = |token, refresh: String| (token, Origin { began: 7, refresh_token: Some(refresh.into()) });
+        let (token, origin) = match words[..] {
+            ["succeed", old, new] => kept(new, format!("r-{old}")),
+            [_, name] => kept(name, "r0".into()),
+            _ => panic!("{step}"),
+        };
+        let session = NewSession { value: token, token, ttl: Duration::from_secs(60), origin: Some(&origin) };
+        let key = template.key(words[1]);
+        let got = match words[..] {
+            ["put", _] => format!("{:?}", store.put(&key, &session, now).await.unwrap()),
+            ["claim", _] => match store.claim_refresh(&key, Duration::from_secs(60), now).await.unwrap() {
+                Claim::Ours(Origin { began: 7, refresh_token }) => format!("Ours {}", refresh_token.unwrap()),
+                Claim::Refreshed(token) => format!("Refreshed {token}"),
+                other => format!("{other:?}"),
+            },
+            ["succeed", _, new] => store.succeed(&key, &template.key(new), &session, now).await.unwrap().to_string(),
+            ["has", _] => store.contains(&key, &store.standing(&key), now).await.unwrap().to_string(),
+            _ => store.remove(&key, now).await.unwrap().to_string(),
+        };
+        assert_eq!(got, expect, "{step}");
+    }
 }

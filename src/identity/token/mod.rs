@@ -1,22 +1,28 @@
 //! Everything under one name in `tokens:`, from the headers of a request to who is calling.
 
+mod refresh;
+
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use quick_cache::sync::Cache;
 
+pub use refresh::Refreshing;
+
 use super::caller::{Caller, Identity};
 use super::claims::ClaimPath;
 use super::cookie::CookieOptions;
-use super::key::KeyTemplate;
+use super::key::{KeyTemplate, SessionKey};
 use super::keys::{KeySet, Renewed};
 use super::metrics::SessionMetrics;
 use super::now::Now;
+use super::refresh::{Origin, Refresh};
 use super::source::{By, Presented, Source, find, find_all};
-use super::store::{PutError, SessionStore, StoreDown};
+use super::store::{NewSession, PutError, SessionStore, StoreDown};
 use super::verify::{NotVerified, Refused, Verifier, VerifyOptions};
 
 /// What `tokens:` says under one name.
@@ -56,12 +62,15 @@ pub struct Token {
     sources: Vec<Source>,
     verifier: Verifier,
     session: Option<SessionOptions>,
+    refresh: Option<Refresh>,
     headers: Vec<(HeaderName, ClaimPath)>,
     cookie: Option<CookieOptions>,
     /// By the whole text: two tokens never share an entry.
     cache: Cache<Arc<str>, Arc<Identity>>,
     store: Arc<dyn SessionStore>,
     metrics: SessionMetrics,
+    /// The last refresh went wrong, which was told.
+    refresh_fails: AtomicBool,
 }
 
 /// How often a connection that stays open is held against its caller's token and session.
@@ -84,14 +93,34 @@ enum Looked<'h> {
 
 impl Token {
     /// Checks the options; the error says what to write instead.
-    pub fn new(options: TokenOptions, store: Arc<dyn SessionStore>, metrics: SessionMetrics) -> Result<Self, String> {
+    pub fn new(
+        options: TokenOptions,
+        refresh: Option<Refresh>,
+        store: Arc<dyn SessionStore>,
+        metrics: SessionMetrics,
+    ) -> Result<Self, String> {
         check(&options)?;
+        if let Some(refresh) = &refresh {
+            check_refresh(&options, refresh)?;
+        }
         if let Some(session) = &options.session {
             store.expect(&session.key)?;
         }
         let TokenOptions { name, sources, verify, session, identity, cookie, cached } = options;
         let (verifier, cache) = (Verifier::new(verify)?, Cache::new(cached));
-        Ok(Self { name, sources, verifier, session, headers: identity, cookie, cache, store, metrics })
+        Ok(Self {
+            name,
+            sources,
+            verifier,
+            session,
+            refresh,
+            headers: identity,
+            cookie,
+            cache,
+            store,
+            metrics,
+            refresh_fails: AtomicBool::new(false),
+        })
     }
 
     /// Its name in `tokens:`.
@@ -200,13 +229,26 @@ impl Token {
     }
 
     /// Opens the session of a verified token and says for how long: `ttl`, cut to what the token has left. Does nothing
-    /// when these tokens need no session.
-    pub async fn open_session(&self, identity: &Identity, ttl: Duration, now: Now) -> Result<Duration, PutError> {
+    /// when these tokens need no session. `refresh_token`: what the issuer takes for the next one.
+    pub async fn open_session(
+        &self,
+        identity: &Identity,
+        ttl: Duration,
+        refresh_token: Option<&str>,
+        now: Now,
+    ) -> Result<Duration, PutError> {
         let left = Duration::from_secs(self.verifier.over(identity.expires).saturating_sub(now.unix));
         let ttl = ttl.min(left);
         let Some(session) = &self.session else { return Ok(ttl) };
         let key = session.key.key(&identity.token);
-        let put = self.store.put(&key, session.key.value(&identity.token), ttl, now).await;
+        let origin = Origin { began: now.unix, refresh_token: refresh_token.map(Into::into) };
+        let opened = NewSession {
+            value: session.key.value(&identity.token),
+            token: &identity.token,
+            ttl,
+            origin: self.refresh.is_some().then_some(&origin),
+        };
+        let put = self.store.put(&key, &opened, now).await;
         match put {
             Ok(()) => self.metrics.opened.inc(),
             Err(PutError::Full) => self.metrics.refused_full.inc(),
@@ -215,7 +257,12 @@ impl Token {
         put.map(|()| ttl)
     }
 
-    /// Ends the session of a token, good or bad; `false` when there was none. Every request that starts after this has
+    /// Whether it needs what an issuer takes for the next token.
+    pub fn is_refreshed(&self) -> bool {
+        self.refresh.is_some()
+    }
+
+    /// Ends the session of a token, good or bad, and with it those that follow it or that it follows; `false` when there was none. Every request that starts after this has
     /// returned is refused. On [`StoreDown`] nothing has happened.
     pub async fn end_session(&self, token: &str, now: Now) -> Result<bool, StoreDown> {
         let Some(session) = &self.session else { return Ok(false) };
@@ -376,6 +423,19 @@ fn check(options: &TokenOptions) -> Result<(), String> {
     }
     if *cached == 0 {
         return Err("at least one verified token must be remembered".into());
+    }
+    Ok(())
+}
+
+fn check_refresh(options: &TokenOptions, refresh: &Refresh) -> Result<(), String> {
+    if options.session.is_none() || options.cookie.is_none() {
+        return Err("a `refresh` gives a browser its next cookie, so it needs `session` and `cookie`".into());
+    }
+    if refresh.before >= options.verify.max_lifetime {
+        return Err("`refresh.before` is as long as a token may last, so every request would be for a new one".into());
+    }
+    if refresh.max <= refresh.before {
+        return Err("`refresh.max` is over before the first refresh is due".into());
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ impl Table {
     /// Compiles the file. `None` only together with problems; a table beside problems must not be used.
     pub fn compile(routes: &Routes, text: &str, parts: &Parts<'_>, problems: &mut Vec<Problem>) -> Option<Table> {
         let pools = services::pools(routes, parts, problems);
-        let (tokens, key_pools) = tokens::tokens(routes, parts, problems);
+        let (tokens, key_pools) = tokens::tokens(routes, &pools, parts, problems);
         let filter_reasons: Vec<&'static str> = registrations(parts).flat_map(|r| r.reasons.iter().copied()).collect();
         let own_headers: Vec<_> =
             tokens.built().flat_map(|token| token.own_headers().cloned().collect::<Vec<_>>()).collect();

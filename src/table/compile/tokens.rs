@@ -7,7 +7,7 @@ use hilum_filters::api::{Placed, Problem};
 use hilum_filters::units::Span;
 
 use super::{Parts, verify};
-use crate::actions::Named;
+use crate::actions::{Named, refresh};
 use crate::config::routes::Routes;
 use crate::config::token::{self, Cookie, TokenFrom};
 use crate::identity::Token;
@@ -20,6 +20,7 @@ use crate::services::Pool;
 /// The tokens, and the pools that their keys are fetched through.
 pub(super) fn tokens(
     routes: &Routes,
+    services: &Named<Pool>,
     parts: &Parts<'_>,
     problems: &mut Vec<Problem>,
 ) -> (Named<Token>, Vec<Arc<Pool>>) {
@@ -30,8 +31,11 @@ pub(super) fn tokens(
             let verify = verify.and_then(|it| verify::options(it, &routes.base_dir, parts, &mut pools, problems));
             options(name, token, verify, problems)
         });
+        let refresh = written.0.as_ref().and_then(|token| token.refresh.as_ref()?.0.as_ref());
+        let refresh = refresh.map(|written| refresh::compile(written, services, problems));
         let token = options.and_then(|options| {
-            let token = Token::new(options, parts.store.clone(), parts.session_metrics.clone());
+            // One that could not be compiled has its problem already.
+            let token = Token::new(options, refresh.flatten(), parts.store.clone(), parts.session_metrics.clone());
             token.map_err(|why| problems.push(Problem::new(name.at, format!("the token `{}`: {why}", name.value)))).ok()
         });
         (name.value.clone(), token.map(Arc::new))

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+mod refresh;
+
 use super::super::cookie::{SameSite, Secure};
 use super::super::key::SessionKey;
 use super::super::memory::MemoryStore;
+use super::super::refresh::Claim;
 use super::super::standing::Standing;
 use super::super::testkit::{HS256, TODAY, claim, metrics, options as verify_options, secret, sign, today, token_of};
 use super::*;
@@ -46,11 +49,11 @@ fn options() -> TokenOptions {
 fn token() -> Token {
     let metrics = metrics();
     let store = Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, metrics.clone()));
-    Token::new(options(), store, metrics).unwrap()
+    Token::new(options(), None, store, metrics).unwrap()
 }
 
 fn over(store: &Arc<Slow>) -> Token {
-    Token::new(options(), store.clone(), metrics()).unwrap()
+    Token::new(options(), None, store.clone(), metrics()).unwrap()
 }
 
 /// `bearer TEXT` and `cookie TEXT`, a line each.
@@ -85,7 +88,7 @@ async fn ask(token: &Token, text: &str, now: Now) -> String {
 
 async fn open(token: &Token, text: &str, now: Now) -> Arc<Identity> {
     let identity = token.verify(text, now).await.unwrap();
-    token.open_session(&identity, 900 * SECOND, now).await.unwrap();
+    token.open_session(&identity, 900 * SECOND, None, now).await.unwrap();
     identity
 }
 
@@ -172,7 +175,7 @@ async fn a_session_lasts_as_long_as_asked_and_no_longer_than_its_token() {
         let start = today().later(at * SECOND);
         let identity = token.verify(&text, start).await.unwrap();
         let ttl = Duration::from_secs(ttl);
-        assert_eq!(token.open_session(&identity, ttl, start).await, Ok(Duration::from_secs(expect)));
+        assert_eq!(token.open_session(&identity, ttl, None, start).await, Ok(Duration::from_secs(expect)));
         if expect > 0 {
             let last = start.later((expect as u32 - 1) * SECOND);
             assert_eq!(ask(&token, &format!("cookie {text}"), last).await, "7 Cookie");
@@ -182,7 +185,7 @@ async fn a_session_lasts_as_long_as_asked_and_no_longer_than_its_token() {
         assert_eq!(ask(&token, &format!("cookie {text}"), end).await, "no session Cookie");
     }
     let late = token.verify(&token_of("8", 900), today()).await.unwrap();
-    assert_eq!(token.open_session(&late, SECOND, today().later(901 * SECOND)).await, Ok(Duration::ZERO));
+    assert_eq!(token.open_session(&late, SECOND, None, today().later(901 * SECOND)).await, Ok(Duration::ZERO));
 }
 
 #[tokio::test]
@@ -200,21 +203,21 @@ async fn a_logout_ends_one_session_and_its_cache_entry() {
     }
     assert_eq!((token.metrics.opened.get(), token.metrics.ended.get()), (2, 1));
     // Signing in with the same token opens its session again.
-    token.open_session(&identity, 900 * SECOND, today()).await.unwrap();
+    token.open_session(&identity, 900 * SECOND, None, today()).await.unwrap();
     assert_eq!(ask(&token, &format!("cookie {ana}"), today()).await, "ana Cookie");
 }
 
 #[tokio::test]
 async fn a_full_store_refuses_the_login() {
     let metrics = metrics();
-    let token = Token::new(options(), Arc::new(MemoryStore::new(1, metrics.clone())), metrics).unwrap();
+    let token = Token::new(options(), None, Arc::new(MemoryStore::new(1, metrics.clone())), metrics).unwrap();
     open(&token, &token_of("ana", 900), today()).await;
     let bob = token.verify(&token_of("bob", 900), today()).await.unwrap();
-    assert_eq!(token.open_session(&bob, 900 * SECOND, today()).await, Err(PutError::Full));
+    assert_eq!(token.open_session(&bob, 900 * SECOND, None, today()).await, Err(PutError::Full));
     assert_eq!((token.metrics.opened.get(), token.metrics.refused_full.get()), (1, 1));
     assert_eq!(ask(&token, &format!("cookie {}", token_of("ana", 900)), today()).await, "ana Cookie");
     let later = today().later(900 * SECOND);
-    assert_eq!(token.open_session(&bob, 900 * SECOND, later).await, Ok(Duration::ZERO));
+    assert_eq!(token.open_session(&bob, 900 * SECOND, None, later).await, Ok(Duration::ZERO));
     assert_eq!(token.metrics.expired.get(), 1);
 }
 
@@ -222,11 +225,11 @@ async fn a_full_store_refuses_the_login() {
 async fn without_a_session_a_good_token_is_enough() {
     let store = Arc::new(Slow::default());
     store.down.store(true, SeqCst);
-    let token = Token::new(TokenOptions { session: None, ..options() }, store, metrics()).unwrap();
+    let token = Token::new(TokenOptions { session: None, ..options() }, None, store, metrics()).unwrap();
     let text = token_of("7", 900);
     assert_eq!(ask(&token, &format!("bearer {text}"), today()).await, "7 Header");
     let identity = token.verify(&text, today()).await.unwrap();
-    assert_eq!(token.open_session(&identity, 3600 * SECOND, today()).await, Ok(900 * SECOND));
+    assert_eq!(token.open_session(&identity, 3600 * SECOND, None, today()).await, Ok(900 * SECOND));
     assert_eq!(token.end_session(&text, today()).await, Ok(false));
     assert_eq!(token.metrics.opened.get(), 0);
 }
@@ -323,10 +326,18 @@ impl SessionStore for Slow {
         Ok(answer)
     }
 
-    async fn put(&self, key: &SessionKey, _token: &str, _ttl: Duration, _now: Now) -> Result<(), PutError> {
+    async fn put(&self, key: &SessionKey, _: &NewSession<'_>, _: Now) -> Result<(), PutError> {
         self.is_up().map_err(|StoreDown| PutError::Down)?;
         self.keys.lock().unwrap().insert(key.clone());
         Ok(())
+    }
+
+    async fn claim_refresh(&self, _: &SessionKey, _: Duration, _: Now) -> Result<Claim, StoreDown> {
+        Ok(Claim::Never)
+    }
+
+    async fn succeed(&self, _: &SessionKey, _: &SessionKey, _: &NewSession<'_>, _: Now) -> Result<bool, PutError> {
+        Ok(false)
     }
 
     async fn remove(&self, key: &SessionKey, _now: Now) -> Result<bool, StoreDown> {
@@ -381,7 +392,7 @@ async fn an_outage_refuses_nobody_and_ends_nothing() {
     assert_eq!(ask(&token, &format!("cookie {ana}"), start).await, "ana Cookie");
     assert_eq!(ask(&token, &format!("cookie {bob}"), start).await, "store down Cookie");
     assert_eq!(token.end_session(&ana, start).await, Err(StoreDown));
-    assert_eq!(token.open_session(&identity, SECOND, start).await, Err(PutError::Down));
+    assert_eq!(token.open_session(&identity, SECOND, None, start).await, Err(PutError::Down));
     assert_eq!(ask(&token, &format!("cookie {ana}"), start.later(SECOND)).await, "ana Cookie");
     assert_eq!(ask(&token, &format!("cookie {ana}"), start.later(2 * SECOND)).await, "store down Cookie");
     assert_eq!(ask(&token, "cookie bad", start).await, "invalid Cookie");
@@ -444,7 +455,8 @@ async fn cookies_are_set_and_cleared_as_configured() {
         token.clear_cookie(true).unwrap(),
         "predicthealth_jwt=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Secure; HttpOnly; Path=/; SameSite=Lax"
     );
-    let without = Token::new(TokenOptions { cookie: None, ..options() }, Arc::new(Slow::default()), metrics()).unwrap();
+    let without =
+        Token::new(TokenOptions { cookie: None, ..options() }, None, Arc::new(Slow::default()), metrics()).unwrap();
     assert_eq!(without.set_cookie(&identity, SECOND, today(), false), None);
     assert_eq!(without.clear_cookie(false), None);
 }
@@ -469,7 +481,7 @@ fn options_that_can_have_no_effect_are_refused() {
             "the secret is empty",
         ),
     ] {
-        let error = Token::new(options, Arc::new(Slow::default()), metrics()).expect_err(why);
+        let error = Token::new(options, None, Arc::new(Slow::default()), metrics()).expect_err(why);
         assert!(error.contains(why), "{error}");
     }
 }
