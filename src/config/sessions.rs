@@ -41,7 +41,8 @@ impl FromStr for SessionsLine {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SharedSessions {
-    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS; with Sentinels
+    /// `redis+sentinel://[user:password@]host:port,host:port/NAME[/database]`.
     pub redis: Placed<RedisUrl>,
     /// How long one look-up may take, a new connection included. Default 200ms.
     #[serde(default)]

@@ -19,6 +19,7 @@ mod guard;
 mod identity;
 mod jwks;
 mod login;
+mod redis;
 mod refresh;
 mod seen;
 mod sessions;

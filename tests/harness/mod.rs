@@ -27,7 +27,7 @@ pub(crate) use client::{Client, Response};
 pub(crate) use expect::{check, expect, message};
 pub(crate) use gateway::{Builder, Gateway};
 pub(crate) use metrics::Samples;
-pub(crate) use redis::{Redis, command};
+pub(crate) use redis::{Redis, Sentinel, command};
 pub(crate) use script::{Reply, Step, puppet};
 pub(crate) use service::{Refusing, Seen, Service};
 

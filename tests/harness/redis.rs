@@ -13,15 +13,23 @@ use super::{eventually, within};
 pub(crate) struct Redis {
     child: Child,
     port: u16,
+    /// More of its command line.
+    more: Vec<String>,
 }
 
 impl Redis {
     /// Starts one that keeps nothing on disk.
     pub(crate) async fn start() -> Redis {
+        Redis::start_with(|_| Vec::new()).await
+    }
+
+    /// With more of its command line, which may depend on the port.
+    pub(crate) async fn start_with(more: impl Fn(u16) -> Vec<String>) -> Redis {
         // The system names a free port. Another process may take it in between; then Redis ends, and another one is tried.
         for _ in 0..10 {
             let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-            let mut redis = Redis { child: Redis::spawn(port), port };
+            let more = more(port);
+            let mut redis = Redis { child: Redis::spawn(port, &more), port, more };
             if redis.is_up().await {
                 return redis;
             }
@@ -29,10 +37,11 @@ impl Redis {
         panic!("redis-server does not start");
     }
 
-    fn spawn(port: u16) -> Child {
+    fn spawn(port: u16, more: &[String]) -> Child {
         Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--daemonize", "no", "--dir", "/tmp"])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -52,6 +61,10 @@ impl Redis {
             () = answers => true,
             _ = self.child.wait() => false,
         }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn url(&self) -> String {
@@ -101,7 +114,7 @@ impl Redis {
 
     /// On the same port, empty.
     pub(crate) async fn restart(&mut self) {
-        self.child = Redis::spawn(self.port);
+        self.child = Redis::spawn(self.port, &self.more);
         assert!(self.is_up().await, "redis-server does not start again");
     }
 }
@@ -113,4 +126,33 @@ pub(crate) fn command(words: &[&str]) -> redis::Cmd {
         command.arg(*word);
     }
     command
+}
+
+/// A running Sentinel. Dropped, it is killed.
+pub(crate) struct Sentinel {
+    _child: Child,
+    pub(crate) port: u16,
+}
+
+impl Sentinel {
+    /// With this file, which it also writes to.
+    pub(crate) async fn start(conf: &std::path::Path) -> Sentinel {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let child = Command::new("redis-server")
+            .arg(conf)
+            .args(["--sentinel", "--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("redis-server is installed: `make test` does it");
+        let client = redis::Client::open(("127.0.0.1", port)).expect("an address");
+        eventually("the Sentinel to answer", async || {
+            let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+            redis::cmd("PING").exec_async(&mut connection).await.ok()
+        })
+        .await;
+        Sentinel { _child: child, port }
+    }
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, Pipeline, RedisError};
+use redis::{AsyncConnectionConfig, FromRedisValue, Pipeline, RedisError};
 use tokio::time::timeout;
 
 use super::super::now::Now;
+use super::place::Place;
 
 /// Asks Redis.
 pub(super) struct Link {
-    client: Client,
+    place: Place,
     /// Bounds one question with everything that it takes, a new connection included.
     timeout: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
@@ -34,9 +35,9 @@ pub(super) enum Failed {
 }
 
 impl Link {
-    pub(super) fn new(client: Client, timeout: Duration) -> Self {
+    pub(super) fn new(place: Place, timeout: Duration) -> Self {
         Link {
-            client,
+            place,
             timeout,
             connection: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(()),
@@ -45,8 +46,8 @@ impl Link {
         }
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Sends commands that may be sent twice. Answers within the timeout, whatever happens.
@@ -108,7 +109,8 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
-        let fresh = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let client = self.place.last().await?;
+        let fresh = client.get_multiplexed_async_connection_with_config(&config).await?;
         *self.connection.lock() = Some(fresh.clone());
         Ok(fresh)
     }

@@ -17,6 +17,8 @@ use crate::identity::now::Now;
 const PROVE: Duration = Duration::from_millis(500);
 /// For connecting, and for the answer to a `PING`.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// For finding out who is Redis, should the first Sentinels not answer.
+const SENTINELS: Duration = Duration::from_secs(5);
 /// Between two tries to connect: the first and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -59,7 +61,9 @@ async fn follow(store: &Arc<RedisStore>, wait: &mut Duration) -> RedisResult<()>
             me.pushed(&push);
             Ok(())
         });
-    let mut connection = store.link.client().get_multiplexed_async_connection_with_config(&config).await?;
+    let found = timeout(SENTINELS, store.link.place().find()).await;
+    let client = found.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     track(&prefixes).exec_async(&mut connection).await?;
     // Whatever was asked before may have changed while nobody listened.
     store.missed();

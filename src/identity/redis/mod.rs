@@ -7,6 +7,7 @@
 mod line;
 mod link;
 mod listen;
+mod place;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,10 @@ use anyhow::Context;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use prometheus::{IntGauge, Registry};
-use redis::{Client, IntoConnectionInfo, ProtocolVersion, pipe};
+use redis::pipe;
 use tokio::sync::Notify;
+
+use place::Place;
 
 use super::key::{KeyTemplate, SessionKey, digest_of};
 use super::now::Now;
@@ -31,7 +34,7 @@ use super::store::{NewSession, PutError, SessionStore, StoreDown};
 /// Where Redis is, and how long it is waited for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisOptions {
-    /// `redis://` or `rediss://`, checked by [`RedisOptions::check`]. May hold a password, so it is never shown.
+    /// `redis://` or `rediss://`, or with Sentinels `redis+sentinel://`, checked by [`RedisOptions::check`]. May hold a password, so it is never shown.
     pub url: Box<str>,
     /// For one question, a new connection included.
     pub timeout: Duration,
@@ -43,14 +46,7 @@ impl RedisOptions {
 
     /// Says what is wrong with a URL, without repeating it.
     pub fn check(url: &str) -> Result<(), String> {
-        let scheme = url.split("://").next().unwrap_or_default();
-        if !["redis", "rediss"].contains(&scheme) {
-            return Err("expected a URL that begins with `redis://`, or with `rediss://` for TLS".to_owned());
-        }
-        match url.into_connection_info() {
-            Ok(_) => Ok(()),
-            Err(_) => Err("not the URL of a Redis: write `redis://[user:password@]host[:port][/database]`".to_owned()),
-        }
+        Place::check(url)
     }
 }
 
@@ -83,15 +79,13 @@ impl RedisStore {
     /// # Errors
     /// A URL that [`RedisOptions::check`] refuses.
     pub fn new(options: &RedisOptions, registry: &Registry) -> anyhow::Result<Arc<Self>> {
-        let info = options.url.into_connection_info().context("the URL of the session store can't be read")?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings)).context("the session store can't be used")?;
+        let place = Place::new(&options.url).context("the session store can't be used")?;
         let help =
             "1 while Redis tells of ended sessions by itself; at 0 each session is asked for once per max_staleness.";
         let stream_up = IntGauge::new("hilum_session_stream_up", help).context("making hilum_session_stream_up")?;
         registry.register(Box::new(stream_up.clone())).context("registering hilum_session_stream_up")?;
         Ok(Arc::new_cyclic(|this| RedisStore {
-            link: link::Link::new(client, options.timeout),
+            link: link::Link::new(place, options.timeout),
             standings: Standings::default(),
             generation: AtomicU64::new(0),
             proven: AtomicU64::new(0),

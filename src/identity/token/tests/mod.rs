@@ -498,3 +498,21 @@ async fn nothing_shown_holds_a_token_or_a_claim() {
     }
     assert!(shown.contains("web") && shown.contains(&(TODAY + 900).to_string()), "{shown}");
 }
+
+#[tokio::test]
+async fn a_token_and_a_session_that_are_known_cost_no_memory() {
+    let slow = over(&Arc::new(Slow::default()));
+    for token in [token(), slow] {
+        let text = token_of("7", 900);
+        open(&token, &text, today()).await;
+        for by in ["bearer", "cookie"] {
+            let (headers, now) = (headers(&format!("{by} {text}")), today());
+            assert_eq!(say(&token.identify(&headers, now).await), if by == "cookie" { "7 Cookie" } else { "7 Header" });
+            let cost = allocation_counter::measure(|| {
+                let caller = token.identify_now(&headers, now).expect("nobody is asked");
+                assert!(matches!(caller, Caller::Known { .. }));
+            });
+            assert_eq!(cost.count_total, 0, "by {by}");
+        }
+    }
+}
