@@ -32,6 +32,8 @@ lint: prerequisites
 bench: prerequisites
 	$(call need,valgrind,valgrind)
 	$(CARGO) bench --locked -p hilum-filters
+	$(CARGO) bench --locked -p hilum --bench identity
+	$(CARGO) test --release --locked -p hilum --test ops bad_tokens -- --nocapture
 	$(CARGO) build --release --locked -p hilum --bins --bench load
 	benches/load/run
 

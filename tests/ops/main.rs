@@ -12,3 +12,4 @@ mod load;
 mod peers;
 mod refresh;
 mod sessions;
+mod tokens;
