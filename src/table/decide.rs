@@ -6,7 +6,6 @@ use hilum_filters::api::Claims;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::csrf::Sent;
-use super::owner::has_role;
 use super::{Access, Route, Table};
 use crate::actions::Action;
 use crate::actions::forward::Onward;
@@ -101,12 +100,15 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
 }
 
 fn admit(access: &Access, caller: &Caller, params: &[&str]) -> Result<(), Reason> {
-    let Access::Token { claims, roles, own, .. } = access else { return Ok(()) };
+    let Access::Token { optional, claims, roles, own, .. } = access else { return Ok(()) };
+    if *optional && matches!(caller, Caller::Missing) {
+        return Ok(());
+    }
     let theirs = &known(caller)?.claims;
     if !claims.fit(theirs) {
         return Err(Reason::ClaimMismatch);
     }
-    if !roles.is_empty() && !has_role(theirs, roles) {
+    if roles.as_ref().is_some_and(|roles| !roles.fit(theirs)) {
         return Err(Reason::RoleMissing);
     }
     if !own.is_empty() && !own.iter().any(|owner| owner.fits(theirs, params)) {

@@ -307,6 +307,40 @@ fn an_owner_names_a_parameter_of_the_path_and_a_claim() {
 }
 
 #[test]
+fn who_needs_no_token_needs_no_claims() {
+    let route = |more: &str, path: &str| {
+        format!(
+            "{{ match: /a, auth: {{ token: t, optional: true{more} }}, forward: {{ service: s, path: \"{path}\" }} }}"
+        )
+    };
+    let no_claims = "who comes without a token has no claims";
+    check(&[
+        (&route("", "/p/{claims.x:-none}"), "", ""),
+        (&route("", "/p/{claims.x}"), "\"/p", no_claims),
+        (&route(", claims: { kind: a }", "/p"), "kind", "`claims` beside `optional: true`"),
+        (&route(", roles: [nurse]", "/p"), "[nurse]", "`roles` beside `optional: true`"),
+        (&route(", own: [{ claims: { kind: a } }]", "/p"), "[{ claims", "`own` beside `optional: true`"),
+        (&route(", when_denied: { else: { redirect: /all } }", "/p"), "", ""),
+        ("{ match: /a, auth: { token: t, optional: false, roles: [nurse] }, forward: { service: s } }", "", ""),
+    ]);
+}
+
+#[test]
+fn a_token_says_where_its_roles_are_only_where_they_are_asked_for() {
+    let file = |roles: &str| HEAD.replace("{ header: X-Other }],", &format!("{{ header: X-Other }}], roles: {roles},"));
+    let asks = "  - { match: /a, auth: { token: by_header, roles: [nurse] }, forward: { service: s } }\n";
+    assert_eq!(problems(&(file("realm_access.roles") + asks)), []);
+    for (text, message) in [
+        (file("realm_access.roles"), "`roles` has no effect: no route asks for roles of the token `by_header`"),
+        (file("realm_access.") + asks, "`realm_access.` names no claim"),
+    ] {
+        let told = problems(&text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].message.starts_with(message) && line(&text, &told[0]).starts_with("realm_access."), "{told:?}");
+    }
+}
+
+#[test]
 fn csrf_and_cache_control_are_said_only_where_they_change_something() {
     let csrf = "`csrf: off` has no effect";
     let cache = "`cache_control` has no effect on `files`";

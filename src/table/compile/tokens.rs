@@ -28,6 +28,11 @@ pub(super) fn tokens(routes: &Routes, parts: &Parts<'_>, problems: &mut Vec<Prob
     }))
 }
 
+/// The claim that a token says its roles are in.
+pub(super) fn roles<'r>(routes: &'r Routes, token: &str) -> Option<&'r Placed<ClaimPath>> {
+    routes.tokens.0.iter().find(|(name, _)| name.value == token)?.1.0.as_ref()?.roles.as_ref()
+}
+
 fn options(name: &Placed<String>, written: &token::Token, problems: &mut Vec<Problem>) -> Option<TokenOptions> {
     let sources: Vec<_> =
         written.from.value.iter().map(|from| source(from.0.as_ref()?, written.from.at, problems)).collect();
