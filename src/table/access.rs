@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hilum_filters::api::{LineOrMap, Problem};
+use http::StatusCode;
 
 use super::owner::Owner;
 use super::roles::Roles;
@@ -75,10 +76,15 @@ impl Access {
     }
 
     /// Where this refusal sends the caller. A target that can't be filled is passed over: the refusal itself is shown then.
-    pub(super) fn denial(&self, reason: Reason, with: &Filling<'_>) -> Option<(http::HeaderValue, bool)> {
+    pub(super) fn denial(
+        &self,
+        reason: Reason,
+        status: StatusCode,
+        with: &Filling<'_>,
+    ) -> Option<(http::HeaderValue, bool)> {
         let Access::Token { denials, .. } = self else { return None };
         // Only "who are you?" and "you may not": an outage must not look like a sign-out.
-        if ![401, 403].contains(&reason.status().as_u16()) {
+        if ![401, 403].contains(&status.as_u16()) {
             return None;
         }
         let by_reason = denials.iter().find(|d| d.reason == Some(reason));

@@ -66,3 +66,59 @@ async fn roles_are_where_the_token_says() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn what_a_route_requires_is_decided_in_order_and_refused_as_it_says() {
+    let routes = format!(
+        r#"{TOKENS}
+routes:
+  - name: record
+    match: "GET /records/{{id}}"
+    auth: {{ token: web, when_denied: {{ claim_missing: {{ redirect: /sign-in }} }} }}
+    messages: {{ claim_mismatch: from messages }}
+    require:
+      - {{ unless: claims.metadata, reason: claim_missing }}
+      - {{ unless: claims.metadata.reference_id, status: 422, reason: value_missing, message: no institution }}
+      - {{ unless: "query.ward == claims.metadata.ward", reason: claim_mismatch }}
+      - {{ unless: "params.id in claims.metadata.patients", status: 404, reason: not_owner, message: there is none }}
+    forward: {{ service: a, path: /echo }}
+  - name: open
+    match: GET /open
+    auth: public
+    require: [{{ unless: "query.key|length == 3", reason: value_missing }}]
+    forward: {{ service: a, path: /echo }}
+"#
+    );
+    let (gateway, service) = before_a_puppet(&routes).await;
+    let with = |target: &str, metadata: &str| {
+        let exp = now() + 60.0;
+        format!(
+            "GET {target}\nAuthorization: Bearer {}",
+            sign_json(&format!(r#"{{"exp":{exp},"metadata":{metadata}}}"#))
+        )
+    };
+    let good = r#"{"reference_id":"r","ward":"w","patients":["7","a b"]}"#;
+    check(
+        &gateway,
+        &[
+            (&with("/records/7?ward=w", good), "200"),
+            (&with("/records/a%20b?ward=w", good), "200"),
+            (&with("/records/8?ward=w", good), "404 not_owner\n~ there is none"),
+            (&with("/records/7?ward=x", good), "403 claim_mismatch\n~ from messages"),
+            (&with("/records/7", good), "403 claim_mismatch"),
+            // Neither the query nor the token names a ward: nothing is not equal to nothing.
+            (&with("/records/7", r#"{"reference_id":"r","patients":["7"]}"#), "403 claim_mismatch"),
+            (&with("/records/7", r#"{"reference_id":"r","ward":null,"patients":["7"]}"#), "403 claim_mismatch"),
+            (&with("/records/7?ward=w", r#"{"reference_id":"","ward":"w"}"#), "422 value_missing\n~ no institution"),
+            (&with("/records/7?ward=w", r#"{"reference_id":"r","ward":"w"}"#), "404 not_owner"),
+            (&with("/records/7?ward=w", r#"{"reference_id":"r","ward":"w","patients":7}"#), "404 not_owner"),
+            (&with("/records/7?ward=w", "null"), "302 claim_missing\nlocation: /sign-in"),
+            ("GET /records/7?ward=w", "401 token_missing"),
+            ("GET /open?key=abc", "200"),
+            ("GET /open?key=ab", "400 value_missing"),
+            ("GET /open", "400 value_missing"),
+        ],
+    )
+    .await;
+    assert_eq!(service.seen().len(), 3, "no refused request reached the service");
+}

@@ -16,6 +16,7 @@ use http::HeaderValue;
 
 use super::access::{Access, token_of};
 use super::csrf::Csrf;
+use super::require;
 use super::{Area, Limits, Route, Table};
 use crate::actions::reply::Reply;
 use crate::actions::session::Session;
@@ -166,6 +167,7 @@ impl Routing<'_> {
             base_dir: &self.routes.base_dir,
         };
         let access = Access::compile(shared, auth_token.clone(), roles, &mut build);
+        let require = shared.require.as_ref().map_or(Some(Box::default()), |list| require::compile(list, &mut build));
         let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
         let action = action.map(|action| with_hash(action, self.routes));
         let names = reply_names(action.as_ref(), auth.is_some());
@@ -214,6 +216,7 @@ impl Routing<'_> {
             cache_control: cache_control(shared, access.as_ref()?, &action),
             csrf,
             access: access?,
+            require: require?,
             action,
             reply: reply.map(|(_, reply)| reply),
             errors,

@@ -326,6 +326,49 @@ fn who_needs_no_token_needs_no_claims() {
 }
 
 #[test]
+fn what_is_required_is_an_expression_and_a_reason() {
+    let route = |entry: &str| {
+        format!("{{ match: \"/p/{{id}}\", auth: {{ token: t }}, require: [{entry}], forward: {{ service: s }} }}")
+    };
+    check(&[
+        (&route("{ unless: claims.ref, reason: claim_missing }"), "", ""),
+        (&route("{ unless: params.id == claims.ref, status: 404, reason: not_owner, message: no }"), "", ""),
+        (&route(""), "[]", "`require` requires nothing"),
+        (&route("{ unless: claims.ref }"), "{ unless", "missing key `reason`"),
+        (&route("{ unless: claim.ref, reason: not_owner }"), "claim.ref", "nothing is called `claim` here"),
+        (&route("{ unless: request.body.a, reason: not_owner }"), "request", "there is no `request.body` here"),
+        (&route("{ unless: doctor.a, reason: not_owner }"), "doctor", "nothing is called `doctor` here"),
+        (
+            &route("{ unless: \"{{ claims.a }}\", reason: not_owner }"),
+            "\"{{",
+            "`{{ claims.a }}` is an expression already",
+        ),
+        (
+            &route("{ unless: claims.a, reason: deadline }"),
+            "deadline",
+            "expected a reason with a status from 400 to 499",
+        ),
+        (
+            &route("{ unless: claims.a, reason: not_ownr }"),
+            "not_ownr",
+            "expected a reason with a status from 400 to 499",
+        ),
+        (&route("{ unless: claims.a, reason: not_owner, status: 503 }"), "503", "a refusal is the client's"),
+        (&route("{ unless: claims.a, reason: not_owner, mesage: x }"), "mesage", "unknown key `mesage`"),
+        (
+            "{ match: /a, auth: public, require: [{ unless: claims.a, reason: not_owner }], forward: { service: s } }",
+            "claims.a",
+            "there are no `claims` here",
+        ),
+        (
+            "{ match: /a, auth: { token: t, optional: true }, require: [{ unless: claims.a, reason: not_owner }], respond: {} }",
+            "",
+            "",
+        ),
+    ]);
+}
+
+#[test]
 fn a_token_says_where_its_roles_are_only_where_they_are_asked_for() {
     let file = |roles: &str| HEAD.replace("{ header: X-Other }],", &format!("{{ header: X-Other }}], roles: {roles},"));
     let asks = "  - { match: /a, auth: { token: by_header, roles: [nurse] }, forward: { service: s } }\n";
