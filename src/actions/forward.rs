@@ -142,10 +142,16 @@ fn cookie<'h>(head: &Head<'h>, name: &str) -> Option<&'h str> {
 pub(super) fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -> Option<Line> {
     match Line::compile(&text.value, build.path, used_in) {
         Ok(line) => {
-            if line.needs_claims() && !build.has_claims {
-                let problem = Problem::new(text.at, "a public route has no claims")
-                    .help("give the route a token, or the claim a default: `{claims.x:-none}`");
-                build.problems.push(problem);
+            if line.needs_claims() {
+                let default = "the claim a default: `{claims.x:-none}`";
+                let problem = match (build.has_claims, build.admits_nobody) {
+                    (false, _) => {
+                        Some(("a public route has no claims", format!("give the route a token, or {default}")))
+                    }
+                    (true, true) => Some(("who comes without a token has no claims", format!("give {default}"))),
+                    (true, false) => None,
+                };
+                build.problems.extend(problem.map(|(why, help)| Problem::new(text.at, why).help(help)));
             }
             Some(line)
         }

@@ -90,6 +90,8 @@ pub struct Build<'b> {
     pub own_headers: &'b [http::HeaderName],
     /// The route has a token, so that claims exist.
     pub has_claims: bool,
+    /// Who brings no token is let in as well, and has none.
+    pub admits_nobody: bool,
     pub base_dir: &'b Path,
 }
 

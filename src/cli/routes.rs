@@ -39,7 +39,8 @@ pub(super) fn routes(paths: &Paths, filters: &[&'static [Registration]], json: b
 fn auth(route: &Route) -> String {
     match &route.access {
         Access::Public => "public".to_owned(),
-        Access::Token { token, claims, .. } => match claims.to_string() {
+        Access::Token { token, optional, claims, .. } => match claims.to_string() {
+            _ if *optional => format!("{} or nobody", token.name()),
             claims if claims.is_empty() => token.name().to_owned(),
             claims => format!("{} {claims}", token.name()),
         },

@@ -24,10 +24,13 @@ impl std::str::FromStr for Public {
 pub struct Auth {
     /// A name under `tokens:`.
     pub token: Placed<String>,
+    /// `true`: a caller without a token may as well, as nobody; one with a bad token is refused all the same.
+    #[serde(default)]
+    pub optional: Placed<bool>,
     /// What claims of the token must be: a value, or a list of which one must fit.
     #[serde(default)]
     pub claims: Entries<Node>,
-    /// One of these must be among the token's `roles`.
+    /// One of these must be in the claim that the token calls `roles`.
     #[serde(default)]
     pub roles: Option<Placed<Vec<Placed<String>>>>,
     /// Whose the resource is: the caller must fit one of these.

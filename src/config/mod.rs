@@ -9,6 +9,7 @@ pub mod conf;
 pub mod env;
 mod inherit;
 pub mod problem;
+pub mod require;
 pub mod route;
 pub mod routes;
 pub mod schema;

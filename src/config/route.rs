@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::action::{Action, Files, Forward, Health, Redirect, Respond, Session};
 use super::auth::{Auth, Public};
+use super::require::Requirement;
 use super::routes::split;
 use super::service::HeaderText;
 use crate::router::host::Host;
@@ -16,7 +17,7 @@ use crate::router::{Condition, Methods, Pattern, Rule};
 pub const OWN_KEYS: &[&str] = &["name", "match", "forward", "respond", "redirect", "files", "session", "health"];
 /// The keys that groups and `defaults` hand down.
 pub const SHARED_KEYS: &[&str] =
-    &["auth", "limits", "errors", "messages", "reply", "cors", "csrf", "cache_control", "filters"];
+    &["auth", "require", "limits", "errors", "messages", "reply", "cors", "csrf", "cache_control", "filters"];
 /// Of those, the ones merged by their first key; the others are replaced whole.
 pub const DEEP_KEYS: &[&str] = &["limits", "errors", "messages"];
 
@@ -41,6 +42,9 @@ pub struct Shared {
     /// `public`, or the token a caller must bring. A route without it anywhere above is a problem.
     #[serde(default)]
     pub auth: Option<Placed<Try<LineOrMap<Public, Auth>>>>,
+    /// What must hold besides, in this order.
+    #[serde(default)]
+    pub require: Option<Placed<Vec<Try<Requirement>>>>,
     #[serde(default)]
     pub limits: Try<Limits>,
     /// How refusals look, by reason, class (`upstream`), status, or `else`.

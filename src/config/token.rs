@@ -18,6 +18,9 @@ pub struct Token {
     /// The token must exist in the session store as well.
     #[serde(default)]
     pub session: Option<Try<Session>>,
+    /// The claim that holds the roles, a list or one text: `realm_access.roles`. Default `roles`.
+    #[serde(default)]
+    pub roles: Option<Placed<ClaimPath>>,
     /// Headers that tell a service who is calling, and the claims they are made of.
     #[serde(default)]
     pub identity: Entries<Try<ClaimPath>>,

@@ -120,9 +120,21 @@ fn in_cookies<'h>(headers: &'h HeaderMap, name: &[u8]) -> Presented<'h> {
 /// The values of all cookies of this name, in order.
 fn cookie_values<'h>(headers: &'h HeaderMap, name: &[u8]) -> impl Iterator<Item = &'h [u8]> {
     let lines = headers.get_all(http::header::COOKIE).iter();
-    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(move |pair| {
+    lines.flat_map(|line| pairs(line.as_bytes())).filter_map(move |pair| {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
         (trim(&pair[..equals]) == name).then(|| trim(&pair[equals + 1..]))
+    })
+}
+
+/// The parts between semicolons. Tokens are long: looked through byte by byte they cost more than all the rest of a hit
+/// (`benches/identity.rs`: 240 ns against 160).
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr::memchr(b';', line);
+        rest = end.map(|end| &line[end + 1..]);
+        Some(end.map_or(line, |end| &line[..end]))
     })
 }
 

@@ -97,7 +97,8 @@ async fn decide(head: &RequestHeader, ctx: &mut Ctx) -> Result<Result<Decided>, 
     if let Caller::Known { identity, .. } = &ctx.caller {
         ctx.facts.claims = Some(identity.claims.clone());
     }
-    let facts = Facts { caller: &ctx.caller, host: forward::asked_host(ctx, head), secure: ctx.facts.secure };
+    let (secure, now) = (ctx.facts.secure, ctx.now.unix);
+    let facts = Facts { caller: &ctx.caller, host: forward::asked_host(ctx, head), secure, now };
     let verdict = match decide::judge(&found, &seen, &facts) {
         Verdict::Refuse(refusal) => return Err(refusal),
         verdict => verdict,

@@ -21,6 +21,8 @@ pub struct Refusal {
     /// What `errors:` may call it by besides its name and status.
     class: Option<&'static str>,
     default_message: &'static str,
+    /// What it tells in the place of `messages`.
+    pub message: Option<std::sync::Arc<str>>,
     /// Headers that belong to it: `Allow`, `Retry-After`, `Location`, `Set-Cookie`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The token's cookie was refused and is to be cleared with this answer.
@@ -34,6 +36,7 @@ impl From<Reason> for Refusal {
             reason: reason.name(),
             class: reason.class(),
             default_message: reason.message(),
+            message: None,
             headers: Vec::new(),
             clears_cookie: false,
         }
@@ -44,7 +47,15 @@ impl Refusal {
     /// A refusal by a filter, which brings its own name.
     pub fn by_filter(status: StatusCode, reason: &'static str) -> Self {
         let default_message = status.canonical_reason().unwrap_or("Refused");
-        Refusal { status, reason, class: None, default_message, headers: Vec::new(), clears_cookie: false }
+        Refusal {
+            status,
+            reason,
+            class: None,
+            default_message,
+            message: None,
+            headers: Vec::new(),
+            clears_cookie: false,
+        }
     }
 
     pub fn with_status(mut self, status: StatusCode) -> Self {

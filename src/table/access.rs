@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use hilum_filters::api::{LineOrMap, Problem};
+use http::StatusCode;
 
 use super::owner::Owner;
+use super::roles::Roles;
 use crate::actions::Build;
 use crate::actions::redirect::{location, own_path};
 use crate::config::auth;
 use crate::config::route::Shared;
-use crate::identity::Token;
 use crate::identity::rules::ClaimRules;
+use crate::identity::{ClaimPath, Token};
 use crate::refusal::Reason;
 use crate::template::{Filling, Line};
 
@@ -20,9 +22,11 @@ pub enum Access {
     Public,
     Token {
         token: Arc<Token>,
+        /// Who brings no token may as well, as nobody.
+        optional: bool,
         claims: ClaimRules,
-        /// One of these, unless there is none.
-        roles: Box<[Box<str>]>,
+        /// One of these, if they are asked for.
+        roles: Option<Roles>,
         /// One of these must fit, unless there is none.
         own: Box<[Owner]>,
         denials: Vec<Denial>,
@@ -39,8 +43,14 @@ pub struct Denial {
 }
 
 impl Access {
-    /// Compiles `auth:`. The route's token is looked up by the caller, since other things depend on whether there is one.
-    pub(super) fn compile(shared: &Shared, token: Option<Arc<Token>>, build: &mut Build<'_>) -> Option<Access> {
+    /// Compiles `auth:`. The route's token is looked up by the caller, since other things depend on whether there is one, and so is
+    /// the claim that holds its roles.
+    pub(super) fn compile(
+        shared: &Shared,
+        token: Option<Arc<Token>>,
+        roles: Option<ClaimPath>,
+        build: &mut Build<'_>,
+    ) -> Option<Access> {
         match shared.auth.as_ref()?.value.0.as_ref()? {
             LineOrMap::Line(_) => Some(Access::Public),
             LineOrMap::Map(auth) => {
@@ -53,8 +63,10 @@ impl Access {
                     Some(Denial { reason: reason?, to: to?, clear_cookie })
                 });
                 let denials = denials.collect();
-                let (roles, own) = (roles(auth, build), own(auth, build));
-                Some(Access::Token { token: token?, claims, roles: roles?, own: own?, denials })
+                let (roles, own) = (Roles::compile(auth, roles, build), own(auth, build));
+                nobody_has_claims(auth, build);
+                let optional = auth.optional.value;
+                Some(Access::Token { token: token?, optional, claims, roles: roles?, own: own?, denials })
             }
         }
     }
@@ -64,25 +76,21 @@ impl Access {
     }
 
     /// Where this refusal sends the caller. A target that can't be filled is passed over: the refusal itself is shown then.
-    pub(super) fn denial(&self, reason: Reason, with: &Filling<'_>) -> Option<(http::HeaderValue, bool)> {
+    pub(super) fn denial(
+        &self,
+        reason: Reason,
+        status: StatusCode,
+        with: &Filling<'_>,
+    ) -> Option<(http::HeaderValue, bool)> {
         let Access::Token { denials, .. } = self else { return None };
         // Only "who are you?" and "you may not": an outage must not look like a sign-out.
-        if ![401, 403].contains(&reason.status().as_u16()) {
+        if ![401, 403].contains(&status.as_u16()) {
             return None;
         }
         let by_reason = denials.iter().find(|d| d.reason == Some(reason));
         let candidates = by_reason.into_iter().chain(denials.iter().find(|d| d.reason.is_none()));
         candidates.filter_map(|d| Some((location(&d.to, with).ok()?, d.clear_cookie))).next()
     }
-}
-
-fn roles(auth: &auth::Auth, build: &mut Build<'_>) -> Option<Box<[Box<str>]>> {
-    let Some(written) = &auth.roles else { return Some(Box::default()) };
-    if written.value.is_empty() || written.value.iter().any(|role| role.value.is_empty()) {
-        build.problems.push(Problem::new(written.at, "nobody has a role of no name: write `roles: [doctor]`"));
-        return None;
-    }
-    Some(written.value.iter().map(|role| role.value.as_str().into()).collect())
 }
 
 fn own(auth: &auth::Auth, build: &mut Build<'_>) -> Option<Box<[Owner]>> {
@@ -94,6 +102,20 @@ fn own(auth: &auth::Auth, build: &mut Build<'_>) -> Option<Box<[Owner]>> {
     let owners: Vec<_> =
         written.value.iter().map(|owner| Owner::compile(owner.0.as_ref()?, written.at, build)).collect();
     owners.into_iter().collect()
+}
+
+/// Who needs no token needs no claims either: a rule about them would let in nobody without a token.
+fn nobody_has_claims(auth: &auth::Auth, build: &mut Build<'_>) {
+    if !auth.optional.value {
+        return;
+    }
+    let claims = auth.claims.0.first().map(|(key, _)| ("claims", key.at));
+    let roles = auth.roles.as_ref().map(|roles| ("roles", roles.at));
+    let own = auth.own.as_ref().map(|own| ("own", own.at));
+    for (key, at) in claims.into_iter().chain(roles).chain(own) {
+        let problem = Problem::new(at, format!("`{key}` beside `optional: true`: who has no token has no claims"));
+        build.problems.push(problem.help("leave `optional` out, or decide by `require`"));
+    }
 }
 
 #[allow(clippy::option_option, reason = "outer: could be read; inner: a reason or `else`")]

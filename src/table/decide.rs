@@ -6,14 +6,13 @@ use hilum_filters::api::Claims;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::csrf::Sent;
-use super::owner::has_role;
 use super::{Access, Route, Table};
 use crate::actions::Action;
 use crate::actions::forward::Onward;
 use crate::identity::Caller;
 use crate::refusal::{Reason, Refusal, known};
 use crate::router::{Found, Head, Values};
-use crate::template::Filling;
+use crate::template::{Filling, Scope, decoded};
 
 /// The route of a request.
 #[derive(Debug)]
@@ -32,6 +31,8 @@ pub struct Facts<'a> {
     pub host: &'a str,
     /// The client's connection is TLS, as far as is known.
     pub secure: bool,
+    /// Seconds since 1970.
+    pub now: u64,
 }
 
 /// What is done.
@@ -85,6 +86,9 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
     if let Err(reason) = admit(&route.access, facts.caller, &found.values) {
         return Verdict::Refuse(refuse(route, reason, facts.caller, &filling));
     }
+    if let Err(refusal) = meet(found, head, facts, &filling) {
+        return Verdict::Refuse(refusal);
+    }
     let sent = Sent { method: head.method, headers: head.headers, host: facts.host, secure: facts.secure };
     if !route.csrf.admits(&sent, facts.caller.by()) {
         return Verdict::Refuse(refuse(route, Reason::CsrfRejected, facts.caller, &filling));
@@ -101,12 +105,15 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
 }
 
 fn admit(access: &Access, caller: &Caller, params: &[&str]) -> Result<(), Reason> {
-    let Access::Token { claims, roles, own, .. } = access else { return Ok(()) };
+    let Access::Token { optional, claims, roles, own, .. } = access else { return Ok(()) };
+    if *optional && matches!(caller, Caller::Missing) {
+        return Ok(());
+    }
     let theirs = &known(caller)?.claims;
     if !claims.fit(theirs) {
         return Err(Reason::ClaimMismatch);
     }
-    if !roles.is_empty() && !has_role(theirs, roles) {
+    if roles.as_ref().is_some_and(|roles| !roles.fit(theirs)) {
         return Err(Reason::RoleMissing);
     }
     if !own.is_empty() && !own.iter().any(|owner| owner.fits(theirs, params)) {
@@ -115,10 +122,34 @@ fn admit(access: &Access, caller: &Caller, params: &[&str]) -> Result<(), Reason
     Ok(())
 }
 
-/// A refusal, or the redirect that the file wants in its place. `Set-Cookie` is left to the engine, which knows the connection.
+/// Whether all that `require` says holds.
+fn meet(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>, filling: &Filling<'_>) -> Result<(), Refusal> {
+    let route = found.route;
+    if route.require.is_empty() {
+        return Ok(());
+    }
+    let named = route.params.iter().zip(&found.values).filter(|(name, _)| !name.is_empty());
+    let scope = Arc::new(Scope {
+        params: named.map(|(name, value)| (name.to_string(), decoded(value).into_owned())).collect(),
+        query: head.query.map(Into::into),
+        claims: match facts.caller {
+            Caller::Known { identity, .. } => Some(identity.values.clone()),
+            _ => None,
+        },
+        now: facts.now,
+        ..Scope::default()
+    });
+    let unmet = route.require.iter().find_map(|entry| Some((entry.reason, entry.check(&scope).err()?)));
+    unmet.map_or(Ok(()), |(reason, refusal)| Err(or_redirect(route, reason, refusal, facts.caller, filling)))
+}
+
 fn refuse(route: &Route, reason: Reason, caller: &Caller, filling: &Filling<'_>) -> Refusal {
-    let refusal = Refusal::from(reason);
-    match route.access.denial(reason, filling) {
+    or_redirect(route, reason, reason.into(), caller, filling)
+}
+
+/// A refusal, or the redirect that the file wants in its place. `Set-Cookie` is left to the engine, which knows the connection.
+fn or_redirect(route: &Route, reason: Reason, refusal: Refusal, caller: &Caller, filling: &Filling<'_>) -> Refusal {
+    match route.access.denial(reason, refusal.status, filling) {
         Some((to, clear_cookie)) => {
             let mut refusal = refusal.with_status(StatusCode::FOUND).with_header(header::LOCATION, to);
             // Only a cookie that was sent and refused: a good one of another user type stays.

@@ -7,6 +7,8 @@ mod compile;
 pub mod csrf;
 pub mod decide;
 mod owner;
+mod require;
+mod roles;
 mod route;
 
 use std::sync::Arc;

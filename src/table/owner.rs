@@ -58,16 +58,6 @@ impl Owner {
     }
 }
 
-/// Whether the token names one of the roles: `roles` is a list of texts, or one text.
-pub(super) fn has_role(claims: &Claims, wanted: &[Box<str>]) -> bool {
-    let is_wanted = |role: &serde_json::Value| role.as_str().is_some_and(|role| wanted.iter().any(|w| **w == *role));
-    match claims.get("roles") {
-        Some(serde_json::Value::Array(roles)) => roles.iter().any(is_wanted),
-        Some(role) => is_wanted(role),
-        None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,23 +95,5 @@ mod tests {
         check(r#"{"m":{"id":true}}"#, "true", false);
         let claims = serde_json::from_str(r#"{"m":{"id":"7"}}"#).unwrap();
         assert!(!owner(2, "m.id").fits(&claims, &["7", "7"]), "no such parameter");
-    }
-
-    #[test]
-    fn a_role_is_one_of_the_list() {
-        let wanted = ["doctor".into(), "admin".into()];
-        for (claims, expect) in [
-            (r#"{"roles":["patient","doctor"]}"#, true),
-            (r#"{"roles":"admin"}"#, true),
-            (r#"{"roles":["Doctor"]}"#, false),
-            (r#"{"roles":["doctor,x"]}"#, false),
-            (r#"{"roles":"doctor,admin"}"#, false),
-            (r#"{"roles":[["doctor"]]}"#, false),
-            (r#"{"roles":{"doctor":true}}"#, false),
-            (r#"{"roles":[]}"#, false),
-            (r#"{"role":"doctor"}"#, false),
-        ] {
-            assert_eq!(has_role(&serde_json::from_str(claims).unwrap(), &wanted), expect, "{claims}");
-        }
     }
 }

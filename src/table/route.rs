@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use super::Access;
 use super::csrf::Csrf;
+use super::require::Requirement;
 use crate::actions::Action;
 use crate::actions::reply::Reply;
 use crate::identity::Token;
@@ -24,6 +25,8 @@ pub struct Route {
     pub rule: String,
     pub params: Vec<Box<str>>,
     pub access: Access,
+    /// What must hold besides, in this order.
+    pub require: Box<[Requirement]>,
     /// Whose token is looked at: that of `auth`, or of a session action.
     pub token: Option<Arc<Token>>,
     /// The fixed slots, then `filters:` in written order.

@@ -28,11 +28,25 @@ pub(super) struct Compiled {
 impl Compiled {
     /// Compiles, and checks that every name will exist.
     pub(super) fn new(source: &str, names: &Names) -> Result<Self, String> {
-        let expression = EXPRESSIONS
-            .compile_expression_owned(source.to_owned())
+        Compiled::checked(source, &|name| names.check(name))
+    }
+
+    /// The same of `source`, and then runs `guarded`, which is made of it; messages quote what was written.
+    pub(super) fn guarded(
+        source: &str,
+        guarded: &str,
+        known: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Result<Self, String> {
+        let mut compiled = Compiled::checked(source, known)?;
+        compiled.expression = parsed(guarded).map_err(|_| format!("`{source}` is too involved: write it plainer"))?;
+        Ok(compiled)
+    }
+
+    fn checked(source: &str, known: &dyn Fn(&str) -> Result<(), String>) -> Result<Self, String> {
+        let expression = parsed(source)
             .map_err(|e| format!("`{source}` is not an expression: {}", e.detail().unwrap_or("it does not parse")))?;
         for name in expression.undeclared_variables(false) {
-            names.check(&name)?;
+            known(&name)?;
         }
         check_words(source)?;
         Ok(Compiled { expression, source: source.into() })
@@ -46,6 +60,10 @@ impl Compiled {
     pub(super) fn value(&self, scope: &Value) -> Result<Value, Failed> {
         self.expression.eval(scope).map_err(|e| Failed(format!("`{}`: {}", self.source, e.kind())))
     }
+}
+
+fn parsed(source: &str) -> Result<Expression<'static, 'static>, minijinja::Error> {
+    EXPRESSIONS.compile_expression_owned(source.to_owned())
 }
 
 /// Names that are offered when one was misspelt. What exists is decided by the environment itself.
@@ -169,7 +187,7 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// The words of an expression that parses: a name, a number or a text in quotes as one, any other character for itself.
-fn words(source: &str) -> Vec<&str> {
+pub(super) fn words(source: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut left = source.trim_start();
     while let Some(first) = left.chars().next() {

@@ -7,10 +7,12 @@ mod expression;
 mod json;
 mod line;
 mod scope;
+mod unless;
 
 pub use json::Json;
 pub use line::{Line, Missing, Use};
 pub use scope::{Body, Names, Scope};
+pub use unless::Unless;
 
 use std::borrow::Cow;
 

@@ -101,6 +101,8 @@ pub struct Scope {
     pub request_id: Option<hilum_filters::api::RequestId>,
     /// Seconds since 1970.
     pub now: u64,
+    /// What services answered to `ask`, by name.
+    pub answers: Vec<(Arc<str>, Value)>,
 }
 
 impl Object for Scope {
@@ -125,7 +127,7 @@ impl Object for Scope {
             "message" => or_none(self.message.clone().map(Value::from)),
             "request_id" => or_none(self.request_id.as_ref().map(|id| Value::from(id.as_str()))),
             "now" => Some(Value::from(self.now)),
-            _ => None,
+            name => self.answers.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.clone()),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod harness;
 mod world;
 
+mod access;
 mod admin;
 mod bodies;
 mod buffered;

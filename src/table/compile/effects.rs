@@ -123,3 +123,19 @@ pub(super) fn claims_to_choose_by(routes: &Routes, compiled: &[Compiled<'_>], pr
         }
     }
 }
+
+/// A token that says where its roles are, when nobody asks for roles.
+pub(super) fn roles(routes: &Routes, problems: &mut Vec<Problem>) {
+    for (name, _) in &routes.tokens.0 {
+        let Some(roles) = super::tokens::roles(routes, &name.value) else { continue };
+        let asks = |route: &route::Route| {
+            token_of(&route.shared).is_some_and(|auth| auth.token.value == name.value && auth.roles.is_some())
+        };
+        if !routes.routes.iter().any(asks) {
+            let text = format!("`roles` has no effect: no route asks for roles of the token `{}`", name.value);
+            problems.push(
+                Problem::new(roles.at, text).help("ask with `auth: { token, roles: [doctor] }`, or leave it out"),
+            );
+        }
+    }
+}

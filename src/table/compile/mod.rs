@@ -18,6 +18,7 @@ use http::HeaderValue;
 
 use super::access::{Access, token_of};
 use super::csrf::Csrf;
+use super::require;
 use super::{Area, Limits, Route, Table};
 use crate::actions::reply::Reply;
 use crate::actions::session::Session;
@@ -84,6 +85,7 @@ impl Table {
                 .push(Problem::new(second, text).help("let them differ in path, method, host, a header or the query"));
         }
         effects::circles(&router, &compiled, problems);
+        effects::roles(routes, problems);
         effects::claims_to_choose_by(routes, &compiled, problems);
         let tokens: Vec<_> = tokens.built().collect();
         Some(Table {
@@ -156,6 +158,8 @@ impl Routing<'_> {
         }
         let auth = token_of(shared);
         let auth_token = auth.and_then(|auth| self.tokens.find(&auth.token, "token", self.problems));
+        let roles =
+            auth.and_then(|auth| tokens::roles(self.routes, &auth.token.value)).map(|roles| roles.value.clone());
         let path = rule.map_or_else(|| "/".parse().expect("a good path"), |rule| rule.path.clone());
         let mut build = Build {
             problems: self.problems,
@@ -164,9 +168,11 @@ impl Routing<'_> {
             path: &path,
             own_headers: &self.own_headers,
             has_claims: auth.is_some(),
+            admits_nobody: auth.is_some_and(|auth| auth.optional.value),
             base_dir: &self.routes.base_dir,
         };
-        let access = Access::compile(shared, auth_token.clone(), &mut build);
+        let access = Access::compile(shared, auth_token.clone(), roles, &mut build);
+        let require = shared.require.as_ref().map_or(Some(Box::default()), |list| require::compile(list, &mut build));
         let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
         let action = action.map(|action| with_hash(action, self.routes));
         let names = reply_names(action.as_ref(), auth.is_some());
@@ -215,6 +221,7 @@ impl Routing<'_> {
             cache_control: cache_control(shared, access.as_ref()?, &action),
             csrf,
             access: access?,
+            require: require?,
             action,
             reply: reply.map(|(_, reply)| reply),
             errors,

@@ -309,6 +309,83 @@ fn an_owner_names_a_parameter_of_the_path_and_a_claim() {
 }
 
 #[test]
+fn who_needs_no_token_needs_no_claims() {
+    let route = |more: &str, path: &str| {
+        format!(
+            "{{ match: /a, auth: {{ token: t, optional: true{more} }}, forward: {{ service: s, path: \"{path}\" }} }}"
+        )
+    };
+    let no_claims = "who comes without a token has no claims";
+    check(&[
+        (&route("", "/p/{claims.x:-none}"), "", ""),
+        (&route("", "/p/{claims.x}"), "\"/p", no_claims),
+        (&route(", claims: { kind: a }", "/p"), "kind", "`claims` beside `optional: true`"),
+        (&route(", roles: [nurse]", "/p"), "[nurse]", "`roles` beside `optional: true`"),
+        (&route(", own: [{ claims: { kind: a } }]", "/p"), "[{ claims", "`own` beside `optional: true`"),
+        (&route(", when_denied: { else: { redirect: /all } }", "/p"), "", ""),
+        ("{ match: /a, auth: { token: t, optional: false, roles: [nurse] }, forward: { service: s } }", "", ""),
+    ]);
+}
+
+#[test]
+fn what_is_required_is_an_expression_and_a_reason() {
+    let route = |entry: &str| {
+        format!("{{ match: \"/p/{{id}}\", auth: {{ token: t }}, require: [{entry}], forward: {{ service: s }} }}")
+    };
+    check(&[
+        (&route("{ unless: claims.ref, reason: claim_missing }"), "", ""),
+        (&route("{ unless: params.id == claims.ref, status: 404, reason: not_owner, message: no }"), "", ""),
+        (&route(""), "[]", "`require` requires nothing"),
+        (&route("{ unless: claims.ref }"), "{ unless", "missing key `reason`"),
+        (&route("{ unless: claim.ref, reason: not_owner }"), "claim.ref", "nothing is called `claim` here"),
+        (&route("{ unless: request.body.a, reason: not_owner }"), "request", "there is no `request.body` here"),
+        (&route("{ unless: doctor.a, reason: not_owner }"), "doctor", "nothing is called `doctor` here"),
+        (
+            &route("{ unless: \"{{ claims.a }}\", reason: not_owner }"),
+            "\"{{",
+            "`{{ claims.a }}` is an expression already",
+        ),
+        (
+            &route("{ unless: claims.a, reason: deadline }"),
+            "deadline",
+            "expected a reason with a status from 400 to 499",
+        ),
+        (
+            &route("{ unless: claims.a, reason: not_ownr }"),
+            "not_ownr",
+            "expected a reason with a status from 400 to 499",
+        ),
+        (&route("{ unless: claims.a, reason: not_owner, status: 503 }"), "503", "a refusal is the client's"),
+        (&route("{ unless: claims.a, reason: not_owner, mesage: x }"), "mesage", "unknown key `mesage`"),
+        (
+            "{ match: /a, auth: public, require: [{ unless: claims.a, reason: not_owner }], forward: { service: s } }",
+            "claims.a",
+            "there are no `claims` here",
+        ),
+        (
+            "{ match: /a, auth: { token: t, optional: true }, require: [{ unless: claims.a, reason: not_owner }], respond: {} }",
+            "",
+            "",
+        ),
+    ]);
+}
+
+#[test]
+fn a_token_says_where_its_roles_are_only_where_they_are_asked_for() {
+    let file = |roles: &str| HEAD.replace("{ header: X-Other }],", &format!("{{ header: X-Other }}], roles: {roles},"));
+    let asks = "  - { match: /a, auth: { token: by_header, roles: [nurse] }, forward: { service: s } }\n";
+    assert_eq!(problems(&(file("realm_access.roles") + asks)), []);
+    for (text, message) in [
+        (file("realm_access.roles"), "`roles` has no effect: no route asks for roles of the token `by_header`"),
+        (file("realm_access.") + asks, "`realm_access.` names no claim"),
+    ] {
+        let told = problems(&text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].message.starts_with(message) && line(&text, &told[0]).starts_with("realm_access."), "{told:?}");
+    }
+}
+
+#[test]
 fn csrf_and_cache_control_are_said_only_where_they_change_something() {
     let csrf = "`csrf: off` has no effect";
     let cache = "`cache_control` has no effect on `files`";

@@ -10,11 +10,11 @@ use super::{Parts, verify};
 use crate::actions::{Named, refresh};
 use crate::config::routes::Routes;
 use crate::config::token::{self, Cookie, TokenFrom};
-use crate::identity::Token;
 use crate::identity::cookie::{CookieOptions, SameSite, Secure};
 use crate::identity::source::Source;
 use crate::identity::token::{SessionOptions, TokenOptions};
 use crate::identity::verify::VerifyOptions;
+use crate::identity::{ClaimPath, Token};
 use crate::services::Pool;
 
 /// The tokens, and the pools that their keys are fetched through.
@@ -41,6 +41,11 @@ pub(super) fn tokens(
         (name.value.clone(), token.map(Arc::new))
     }));
     (tokens, pools)
+}
+
+/// The claim that a token says its roles are in.
+pub(super) fn roles<'r>(routes: &'r Routes, token: &str) -> Option<&'r Placed<ClaimPath>> {
+    routes.tokens.0.iter().find(|(name, _)| name.value == token)?.1.0.as_ref()?.roles.as_ref()
 }
 
 fn options(
