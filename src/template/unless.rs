@@ -20,6 +20,13 @@ impl std::fmt::Debug for Unless {
 }
 
 impl Unless {
+    /// Whether an answer may be called so.
+    pub fn is_name(word: &str) -> bool {
+        let is_word = word.starts_with(|c: char| c.is_ascii_alphabetic())
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        is_word && !RESERVED.contains(&word)
+    }
+
     /// Compiles an expression, written without braces; `answers` are names besides those that are always known.
     ///
     /// # Errors
@@ -33,6 +40,11 @@ impl Unless {
         Compiled::guarded(source, &guarded, &known).map(Unless)
     }
 
+    /// Whether it reads the answer of that name.
+    pub fn reads(&self, name: &str) -> bool {
+        self.0.reads(name)
+    }
+
     /// Whether it holds.
     ///
     /// # Errors
@@ -41,6 +53,10 @@ impl Unless {
         Ok(self.0.value(&Value::from_dyn_object(scope.clone()))?.is_true())
     }
 }
+
+/// Words with a meaning of their own in an expression.
+const RESERVED: &[&str] =
+    &["and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None", "loop", "self"];
 
 /// The same expression, each `a == b` and `a in b` of it made false where `a` is null; literals are what they are.
 fn guarded(source: &str) -> Result<String, String> {
