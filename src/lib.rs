@@ -26,7 +26,7 @@
 //!      └ decide::find       host + canonical path + method → one route
 //!         └ filters         the fixed slots before the caller: cors
 //!            └ identity     the caller's token, from the cache or verified
-//!               └ decide::judge   may they, and what exactly is done: every template filled in
+//!               └ decide::judge   may they, and what exactly is done: every template filled in; `ask`: a service is asked, and judged again
 //!                  └ filters      the route's own list, outermost first
 //!                     └ action    forward → peer, or an answer of our own
 //!         ┌ filters         response hooks in reverse, for our own answers and for failures too

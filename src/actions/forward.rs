@@ -139,7 +139,7 @@ fn cookie<'h>(head: &Head<'h>, name: &str) -> Option<&'h str> {
 }
 
 /// Compiles one line of a route; what is wrong with it is a problem.
-pub(super) fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -> Option<Line> {
+pub fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -> Option<Line> {
     match Line::compile(&text.value, build.path, used_in) {
         Ok(line) => {
             if line.needs_claims() {

@@ -4,6 +4,7 @@ use hilum_filters::api::{Entries, Node, Placed, Try};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ask::Ask;
 use crate::identity::claims::ClaimPath;
 
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +42,7 @@ pub struct Auth {
     pub when_denied: Entries<Try<Denied>>,
 }
 
-/// One way of being allowed: callers with these claims, whose `claim` is what the path has in `param`.
+/// One way of being allowed: callers with these claims, whose `claim` is what the path has in `param`, or for whom a service says yes.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Owner {
@@ -54,6 +55,9 @@ pub struct Owner {
     /// The claim that must be equal to it, byte for byte.
     #[serde(default)]
     pub claim: Option<Placed<ClaimPath>>,
+    /// The service that says whether it is the caller's.
+    #[serde(default)]
+    pub ask: Option<Placed<Try<Ask>>>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 use super::ctx::Asked;
 use super::failure::Failure;
 use super::respond::{self, By};
-use super::{Ctx, body, forward, front_door, guard, tunnel};
+use super::{Ctx, ask, body, forward, front_door, guard, tunnel};
 use crate::actions::forward::{Forward, Onward};
 use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, logout, show};
 use crate::actions::{Action, Answer};
@@ -21,7 +21,7 @@ use crate::identity::Caller;
 use crate::refusal::{Reason, Refusal};
 use crate::services::{Call, call};
 use crate::table::Route;
-use crate::table::decide::{self, Facts, Match, Verdict};
+use crate::table::decide::{self, Match, Verdict};
 use crate::template::{Body, Filling, Scope, decoded};
 
 /// What is done with a request after everything was decided.
@@ -97,9 +97,7 @@ async fn decide(head: &RequestHeader, ctx: &mut Ctx) -> Result<Result<Decided>, 
     if let Caller::Known { identity, .. } = &ctx.caller {
         ctx.facts.claims = Some(identity.claims.clone());
     }
-    let (secure, now) = (ctx.facts.secure, ctx.now.unix);
-    let facts = Facts { caller: &ctx.caller, host: forward::asked_host(ctx, head), secure, now };
-    let verdict = match decide::judge(&found, &seen, &facts) {
+    let verdict = match ask::judge(&found, &seen, head, ctx).await {
         Verdict::Refuse(refusal) => return Err(refusal),
         verdict => verdict,
     };

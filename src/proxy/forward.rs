@@ -76,6 +76,12 @@ pub(super) fn to_service(
     if let Some(route) = ctx.route.clone() {
         route.chain.upstream_request(ctx.depth, client, &mut ctx.facts, &mut ctx.states, head)?;
     }
+    speak(ctx, client, head);
+    Ok(())
+}
+
+/// What Hilum alone says: who is calling, from where, and under which number.
+pub(super) fn speak(ctx: &Ctx, client: &RequestHeader, head: &mut RequestHeader) {
     edit(head, |headers| {
         identify(ctx, headers);
         forwarded(ctx, client, headers);
@@ -84,7 +90,6 @@ pub(super) fn to_service(
             headers.insert(TRACE_PARENT, trace.value().clone());
         }
     });
-    Ok(())
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

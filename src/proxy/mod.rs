@@ -4,6 +4,7 @@
 //! action. Only a streamed `forward` lets Pingora go on; everything else is answered there.
 
 mod act;
+mod ask;
 mod body;
 mod ctx;
 mod failure;

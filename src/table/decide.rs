@@ -5,14 +5,15 @@ use std::sync::Arc;
 use hilum_filters::api::Claims;
 use http::{HeaderValue, Method, StatusCode, header};
 
+use super::ask::{Answers, Question};
 use super::csrf::Sent;
-use super::{Access, Route, Table};
+use super::{Access, Route, Table, owner, require};
 use crate::actions::Action;
 use crate::actions::forward::Onward;
 use crate::identity::Caller;
 use crate::refusal::{Reason, Refusal, known};
 use crate::router::{Found, Head, Values};
-use crate::template::{Filling, Scope, decoded};
+use crate::template::Filling;
 
 /// The route of a request.
 #[derive(Debug)]
@@ -33,12 +34,16 @@ pub struct Facts<'a> {
     pub secure: bool,
     /// Seconds since 1970.
     pub now: u64,
+    /// What services said about this request.
+    pub answers: &'a Answers,
 }
 
 /// What is done.
 #[derive(Debug)]
 pub enum Verdict {
     Refuse(Refusal),
+    /// A service must be asked first; then it is judged again, with the answer.
+    Ask(Question),
     Forward(Onward),
     Redirect {
         status: StatusCode,
@@ -48,6 +53,19 @@ pub enum Verdict {
     Files(String),
     /// Nothing had to be filled in: the route's own action is all there is to know.
     Act,
+}
+
+/// Why it does not go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Refuse(Reason, Box<Refusal>),
+    Ask(Question),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Stop::Refuse(reason, Box::new(reason.into()))
+    }
 }
 
 /// Which route?
@@ -83,11 +101,12 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
     let route = found.route;
     let claims = claims_of(facts.caller);
     let filling = Filling { params: &found.values, query: head.query, claims };
-    if let Err(reason) = admit(&route.access, facts.caller, &found.values) {
-        return Verdict::Refuse(refuse(route, reason, facts.caller, &filling));
-    }
-    if let Err(refusal) = meet(found, head, facts, &filling) {
-        return Verdict::Refuse(refusal);
+    match admit(route, facts, &filling).and_then(|()| require::check(found, head, facts, &filling)) {
+        Ok(()) => {}
+        Err(Stop::Ask(question)) => return Verdict::Ask(question),
+        Err(Stop::Refuse(reason, refusal)) => {
+            return Verdict::Refuse(or_redirect(route, reason, *refusal, facts.caller, &filling));
+        }
     }
     let sent = Sent { method: head.method, headers: head.headers, host: facts.host, secure: facts.secure };
     if !route.csrf.admits(&sent, facts.caller.by()) {
@@ -104,43 +123,20 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
     verdict.unwrap_or_else(|missing| Verdict::Refuse(refuse(route, missing.into(), facts.caller, &filling)))
 }
 
-fn admit(access: &Access, caller: &Caller, params: &[&str]) -> Result<(), Reason> {
-    let Access::Token { optional, claims, roles, own, .. } = access else { return Ok(()) };
-    if *optional && matches!(caller, Caller::Missing) {
+/// Whether `auth` lets the caller in.
+fn admit(route: &Route, facts: &Facts<'_>, filling: &Filling<'_>) -> Result<(), Stop> {
+    let Access::Token { optional, claims, roles, own, .. } = &route.access else { return Ok(()) };
+    if *optional && matches!(facts.caller, Caller::Missing) {
         return Ok(());
     }
-    let theirs = &known(caller)?.claims;
+    let theirs = &known(facts.caller)?.claims;
     if !claims.fit(theirs) {
-        return Err(Reason::ClaimMismatch);
+        return Err(Reason::ClaimMismatch.into());
     }
     if roles.as_ref().is_some_and(|roles| !roles.fit(theirs)) {
-        return Err(Reason::RoleMissing);
+        return Err(Reason::RoleMissing.into());
     }
-    if !own.is_empty() && !own.iter().any(|owner| owner.fits(theirs, params)) {
-        return Err(Reason::NotOwner);
-    }
-    Ok(())
-}
-
-/// Whether all that `require` says holds.
-fn meet(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>, filling: &Filling<'_>) -> Result<(), Refusal> {
-    let route = found.route;
-    if route.require.is_empty() {
-        return Ok(());
-    }
-    let named = route.params.iter().zip(&found.values).filter(|(name, _)| !name.is_empty());
-    let scope = Arc::new(Scope {
-        params: named.map(|(name, value)| (name.to_string(), decoded(value).into_owned())).collect(),
-        query: head.query.map(Into::into),
-        claims: match facts.caller {
-            Caller::Known { identity, .. } => Some(identity.values.clone()),
-            _ => None,
-        },
-        now: facts.now,
-        ..Scope::default()
-    });
-    let unmet = route.require.iter().find_map(|entry| Some((entry.reason, entry.check(&scope).err()?)));
-    unmet.map_or(Ok(()), |(reason, refusal)| Err(or_redirect(route, reason, refusal, facts.caller, filling)))
+    owner::check(own, theirs, facts.answers, filling)
 }
 
 fn refuse(route: &Route, reason: Reason, caller: &Caller, filling: &Filling<'_>) -> Refusal {

@@ -1,8 +1,10 @@
 //! VALUES → MACHINE. A [`Table`] is compiled once, never changed, and swapped whole; a request keeps the one it began with.
 //!
-//! Deciding is pure, in two steps: [`decide::find`] says which route, [`decide::judge`] whether it may and what is done.
+//! Deciding is pure, in two steps: [`decide::find`] says which route, [`decide::judge`] whether it may and what is done, or which
+//! service must be asked first.
 
 mod access;
+pub mod ask;
 mod compile;
 pub mod csrf;
 pub mod decide;

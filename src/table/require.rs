@@ -2,21 +2,35 @@
 
 use std::sync::Arc;
 
-use hilum_filters::api::{Placed, Problem, Try, did_you_mean};
+use hilum_filters::api::{At, Placed, Problem, Try, did_you_mean};
 use http::StatusCode;
 
+use super::ask::{Ask, Said, Unsaid, Yes};
+use super::decide::{Facts, Match, Stop};
 use crate::actions::Build;
 use crate::config::require;
+use crate::identity::Caller;
 use crate::refusal::{Reason, Refusal};
-use crate::template::{Names, Scope, Unless};
+use crate::router::Head;
+use crate::template::{Filling, Names, Scope, Unless, decoded};
 
-/// One entry.
+/// One entry: what is asked, what must hold, and how it is refused.
 #[derive(Debug)]
 pub struct Requirement {
-    unless: Unless,
-    pub reason: Reason,
+    asked: Option<Asked>,
+    unless: Option<Unless>,
+    reason: Reason,
     status: Option<StatusCode>,
     message: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    ask: Arc<Ask>,
+    /// What its answer is called.
+    name: Option<Arc<str>>,
+    /// The text of `not_found`; without it a 404 is refused like any other.
+    missing: Option<Arc<str>>,
 }
 
 /// Compiles the list; every problem is pushed.
@@ -25,18 +39,49 @@ pub(super) fn compile(
     build: &mut Build<'_>,
 ) -> Option<Box<[Requirement]>> {
     if written.value.is_empty() {
-        build
-            .problems
-            .push(Problem::new(written.at, "`require` requires nothing").help("add an entry, or leave it out"));
+        let problem = Problem::new(written.at, "`require` requires nothing");
+        build.problems.push(problem.help("add an entry, or leave it out"));
     }
-    written.value.iter().map(|entry| requirement(entry.0.as_ref()?, build)).collect()
+    let mut names: Vec<(At, Arc<str>)> = Vec::new();
+    let entries: Vec<_> = written.value.iter().map(|entry| requirement(entry.0.as_ref()?, &mut names, build)).collect();
+    let entries: Option<Box<[Requirement]>> = entries.into_iter().collect();
+    for (at, name) in names.iter().filter(|_| entries.is_some()) {
+        let mut unless = entries.iter().flatten().filter_map(|entry| entry.unless.as_ref());
+        if !unless.any(|unless| unless.reads(name)) {
+            let problem = Problem::new(*at, format!("`as: {name}` has no effect: no `unless` reads `{name}`"));
+            build.problems.push(problem.help("say with `unless` what the answer must be, or leave `as` out"));
+        }
+    }
+    entries
 }
 
-fn requirement(written: &require::Requirement, build: &mut Build<'_>) -> Option<Requirement> {
-    let names = Names::REQUEST.without_body("what must hold is decided before the body is read");
-    let names = if build.has_claims { names } else { names.without_claims("the route is public") };
-    let unless = Unless::compile(&written.unless.value, names, &[]);
-    let unless = unless.map_err(|why| build.problems.push(Problem::new(written.unless.at, why))).ok();
+fn requirement(
+    written: &require::Requirement,
+    names: &mut Vec<(At, Arc<str>)>,
+    build: &mut Build<'_>,
+) -> Option<Requirement> {
+    let asked = match &written.ask {
+        None => {
+            for (key, word) in [("as", &written.name), ("missing", &written.missing)] {
+                if let Some(word) = word {
+                    let text = format!("`{key}` has no effect without `ask`");
+                    build.problems.push(Problem::new(word.at, text));
+                }
+            }
+            Some(None)
+        }
+        Some(ask) => {
+            let ask = ask.0.as_ref().and_then(|ask| Ask::compile(ask, Yes::Json, build));
+            let name = written.name.as_ref().and_then(|name| answer_name(name, names, build));
+            let missing = written.missing.as_ref().map(|text| text.value.as_str().into());
+            ask.map(|ask| Some(Asked { ask, name, missing }))
+        }
+    };
+    if written.ask.is_none() && written.unless.is_none() {
+        let text = "this entry requires nothing: it has neither `unless` nor `ask`";
+        build.problems.push(Problem::new(written.reason.at, text));
+    }
+    let unless = written.unless.as_ref().map(|unless| condition(unless, names, build));
     let status = written.status.as_ref().map(|status| (status.at, status.value.0));
     if let Some((at, status)) = status
         && !status.is_client_error()
@@ -46,7 +91,34 @@ fn requirement(written: &require::Requirement, build: &mut Build<'_>) -> Option<
     }
     let (reason, message) = (reason(&written.reason, build)?, written.message.as_ref());
     let message = message.map(|message| message.value.as_str().into());
-    Some(Requirement { unless: unless?, reason, status: status.map(|(_, status)| status), message })
+    let (unless, status) = (unless.map_or(Some(None), |it| it.map(Some))?, status.map(|(_, status)| status));
+    Some(Requirement { asked: asked?, unless, reason, status, message })
+}
+
+fn condition(written: &Placed<String>, names: &[(At, Arc<str>)], build: &mut Build<'_>) -> Option<Unless> {
+    let known = Names::REQUEST.without_body("what must hold is decided before the body is read");
+    let known = if build.has_claims { known } else { known.without_claims("the route is public") };
+    let answers: Vec<Arc<str>> = names.iter().map(|(_, name)| name.clone()).collect();
+    Unless::compile(&written.value, known, &answers)
+        .map_err(|why| build.problems.push(Problem::new(written.at, why)))
+        .ok()
+}
+
+/// Notes the name of an answer.
+fn answer_name(written: &Placed<String>, names: &mut Vec<(At, Arc<str>)>, build: &mut Build<'_>) -> Option<Arc<str>> {
+    let name: Arc<str> = written.value.as_str().into();
+    let why = if Names::REQUEST.knows(&name) {
+        format!("`{name}` is the name of something else")
+    } else if names.iter().any(|(_, other)| *other == name) {
+        format!("`{name}` is the name of an answer already")
+    } else if !Unless::is_name(&name) {
+        format!("`{name}` is no name: write a word of letters, digits and `_`")
+    } else {
+        names.push((written.at, name.clone()));
+        return Some(name);
+    };
+    build.problems.push(Problem::new(written.at, why).help("call it after what is asked for, as `as: doctor`"));
+    None
 }
 
 fn reason(written: &Placed<String>, build: &mut Build<'_>) -> Option<Reason> {
@@ -56,27 +128,72 @@ fn reason(written: &Placed<String>, build: &mut Build<'_>) -> Option<Reason> {
         let text = format!("expected a reason with a status from 400 to 499, found `{}`", written.value);
         let help = match did_you_mean(&written.value, known().map(Reason::name)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "write `not_owner`, `claim_mismatch` or another one of the README's list".to_owned(),
+            None => format!("write one of {}", known().map(Reason::name).collect::<Vec<_>>().join(", ")),
         };
         build.problems.push(Problem::new(written.at, text).help(help));
     }
     found
 }
 
-impl Requirement {
-    /// Whether the request may go on.
-    ///
-    /// # Errors
-    /// How it is refused; also when that can't be said.
-    pub fn check(&self, scope: &Arc<Scope>) -> Result<(), Refusal> {
-        let holds = self.unless.holds(scope).inspect_err(|e| log::info!("an `unless` can't be evaluated: {}", e.0));
-        if holds == Ok(true) { Ok(()) } else { Err(self.refusal()) }
+/// Whether all that the route requires holds, in order; nothing is asked that a refusal before it makes needless.
+pub(super) fn check(
+    found: &Match<'_, '_>,
+    head: &Head<'_>,
+    facts: &Facts<'_>,
+    filling: &Filling<'_>,
+) -> Result<(), Stop> {
+    let route = found.route;
+    if route.require.is_empty() {
+        return Ok(());
     }
+    let mut answers = Vec::new();
+    for entry in &route.require {
+        if let Some(asked) = &entry.asked {
+            match (asked.ask.said(facts.answers, filling), &asked.name, &asked.missing) {
+                (Ok(Said::Yes(value)), Some(name), _) => answers.push((name.clone(), value.clone())),
+                (Ok(Said::Yes(_)), None, _) => {}
+                (Ok(Said::No), _, Some(text)) => return Err(not_found(text)),
+                (Ok(Said::No), _, None) => return Err(entry.refusal()),
+                (Ok(Said::Failed), ..) => return Err(Reason::AskFailed.into()),
+                (Err(Unsaid::Ask(question)), ..) => return Err(Stop::Ask(question)),
+                (Err(Unsaid::Missing(what)), ..) => return Err(Reason::from(what).into()),
+            }
+        }
+        let Some(unless) = &entry.unless else { continue };
+        let holds = unless.holds(&Arc::new(scope(found, head, facts, &answers)));
+        if holds.inspect_err(|e| log::info!("an `unless` can't be evaluated: {}", e.0)) != Ok(true) {
+            return Err(entry.refusal());
+        }
+    }
+    Ok(())
+}
 
-    fn refusal(&self) -> Refusal {
+fn scope(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>, answers: &[(Arc<str>, minijinja::Value)]) -> Scope {
+    let named = found.route.params.iter().zip(&found.values).filter(|(name, _)| !name.is_empty());
+    Scope {
+        params: named.map(|(name, value)| (name.to_string(), decoded(value).into_owned())).collect(),
+        query: head.query.map(Into::into),
+        claims: match facts.caller {
+            Caller::Known { identity, .. } => Some(identity.values.clone()),
+            _ => None,
+        },
+        now: facts.now,
+        answers: answers.to_vec(),
+        ..Scope::default()
+    }
+}
+
+fn not_found(text: &Arc<str>) -> Stop {
+    let mut refusal = Refusal::from(Reason::NotFound);
+    refusal.message = Some(text.clone());
+    Stop::Refuse(Reason::NotFound, Box::new(refusal))
+}
+
+impl Requirement {
+    fn refusal(&self) -> Stop {
         let mut refusal = Refusal::from(self.reason);
         refusal.status = self.status.unwrap_or(refusal.status);
         refusal.message.clone_from(&self.message);
-        refusal
+        Stop::Refuse(self.reason, Box::new(refusal))
     }
 }

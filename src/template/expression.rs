@@ -31,19 +31,10 @@ impl Compiled {
         Compiled::checked(source, &|name| names.check(name))
     }
 
-    /// The same of `source`, and then runs `guarded`, which is made of it; messages quote what was written.
-    pub(super) fn guarded(
-        source: &str,
-        guarded: &str,
-        known: &dyn Fn(&str) -> Result<(), String>,
-    ) -> Result<Self, String> {
-        let mut compiled = Compiled::checked(source, known)?;
-        compiled.expression = parsed(guarded).map_err(|_| format!("`{source}` is too involved: write it plainer"))?;
-        Ok(compiled)
-    }
-
-    fn checked(source: &str, known: &dyn Fn(&str) -> Result<(), String>) -> Result<Self, String> {
-        let expression = parsed(source)
+    /// The same, with another idea of which names will exist.
+    pub(super) fn checked(source: &str, known: &dyn Fn(&str) -> Result<(), String>) -> Result<Self, String> {
+        let expression = EXPRESSIONS
+            .compile_expression_owned(source.to_owned())
             .map_err(|e| format!("`{source}` is not an expression: {}", e.detail().unwrap_or("it does not parse")))?;
         for name in expression.undeclared_variables(false) {
             known(&name)?;
@@ -60,10 +51,6 @@ impl Compiled {
     pub(super) fn value(&self, scope: &Value) -> Result<Value, Failed> {
         self.expression.eval(scope).map_err(|e| Failed(format!("`{}`: {}", self.source, e.kind())))
     }
-}
-
-fn parsed(source: &str) -> Result<Expression<'static, 'static>, minijinja::Error> {
-    EXPRESSIONS.compile_expression_owned(source.to_owned())
 }
 
 /// Names that are offered when one was misspelt. What exists is decided by the environment itself.
@@ -187,7 +174,7 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// The words of an expression that parses: a name, a number or a text in quotes as one, any other character for itself.
-pub(super) fn words(source: &str) -> Vec<&str> {
+fn words(source: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut left = source.trim_start();
     while let Some(first) = left.chars().next() {

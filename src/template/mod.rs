@@ -2,6 +2,7 @@
 //!
 //! [`Line`] is for paths, queries and headers: `{param}`, `{claims.a.b}`, `{query.x}`, `{x:-default}`.
 //! [`Json`] is for answers: any JSON whose texts hold Jinja expressions, `"{{ body.detail or 'no detail' }}"`.
+//! [`Unless`] is one such expression that must hold.
 
 mod expression;
 mod json;

@@ -41,20 +41,27 @@ impl Names {
         Names { no_claims: Some(why), ..self }
     }
 
+    /// Whether it is one of them, or a function that Jinja brings.
+    pub fn knows(self, name: &str) -> bool {
+        self.known.contains(&name) || FUNCTIONS.contains(&name)
+    }
+
     pub(super) fn check(self, name: &str) -> Result<(), String> {
         match (name, self.no_body, self.no_claims) {
             ("request", Some(why), _) => return Err(format!("there is no `request.body` here: {why}")),
             ("claims", _, Some(why)) => return Err(format!("there are no `claims` here: {why}")),
             _ => {}
         }
-        // Functions that Jinja brings are no names of ours.
-        if self.known.contains(&name) || ["range", "dict", "namespace"].contains(&name) {
+        if self.knows(name) {
             return Ok(());
         }
         let hint = did_you_mean(name, self.known.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
         Err(format!("nothing is called `{name}` here; known are {}{}", self.known.join(", "), hint.unwrap_or_default()))
     }
 }
+
+/// Functions that Jinja brings: no names of ours, and nobody else's either.
+const FUNCTIONS: [&str; 3] = ["range", "dict", "namespace"];
 
 /// Bytes that are JSON, probably: parsed when the first expression asks, checked when they are passed on unread.
 #[derive(Debug, Default)]
@@ -108,7 +115,11 @@ pub struct Scope {
 impl Object for Scope {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let or_none = |value: Option<Value>| Some(value.unwrap_or_else(|| Value::from(())));
-        match key.as_str()? {
+        let key = key.as_str()?;
+        if let Some((_, answer)) = self.answers.iter().find(|(name, _)| **name == *key) {
+            return Some(answer.clone());
+        }
+        match key {
             "status" => or_none(self.status.map(Value::from)),
             "body" => or_none(self.body.as_ref().and_then(|b| b.value().cloned())),
             "request" => {
@@ -127,7 +138,7 @@ impl Object for Scope {
             "message" => or_none(self.message.clone().map(Value::from)),
             "request_id" => or_none(self.request_id.as_ref().map(|id| Value::from(id.as_str()))),
             "now" => Some(Value::from(self.now)),
-            name => self.answers.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.clone()),
+            _ => None,
         }
     }
 }

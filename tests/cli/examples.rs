@@ -45,6 +45,25 @@ fn the_files_in_the_readme_are_good() {
     }
 }
 
+/// They show what is about one key; a route is put around it.
+#[test]
+fn what_the_readme_requires_is_good() {
+    const ROUTE: &str = r#"version: 1
+services: { doctors: { peers: ["http://127.0.0.1:1"] } }
+tokens: { web: { from: [{ cookie: c }], verify: { algorithms: [HS256], secret: "${SECRET}" } } }
+routes:
+  - match: "/wards/{ward}/doctors/{doctor_id}"
+    auth: { token: web }
+    respond: { text: x }
+"#;
+    let parts: Vec<_> = blocks("README.md").into_iter().filter(|(_, yaml)| yaml.starts_with("require:")).collect();
+    assert!(!parts.is_empty(), "README.md shows no `require`");
+    for (line, yaml) in parts {
+        let inside = yaml.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        check(&format!("README.md:{line}"), &format!("{ROUTE}{inside}"));
+    }
+}
+
 /// They show what is about filters only; the rest of the file is put around it.
 #[test]
 fn the_routes_in_the_readme_of_filters_are_good() {

@@ -114,9 +114,9 @@ async fn a_patient_reaches_only_its_own_record_and_no_foreign_page_reaches_any()
     let (gateway, _demo) = start().await;
     let me = |by: &str| format!("GET /api/web/auth/session/validate\n{by}");
     let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
-    let (patient, doctor) = (by("patient").await, by("doctor").await);
+    let (patient, institution) = (by("patient").await, by("institution").await);
     let own = gateway.send(&me(&patient)).await.json()["data"]["user"]["user_id"].as_str().expect("an id").to_owned();
-    let others = gateway.send(&format!("GET /api/v1/patients\n{doctor}")).await.json();
+    let others = gateway.send(&format!("GET /api/v1/patients\n{institution}")).await.json();
     let ids: Vec<&str> = others.as_array().expect("a list").iter().filter_map(|one| one["id"].as_str()).collect();
     let other = ids.iter().find(|id| **id != own).expect("somebody else");
     let denied =
@@ -130,7 +130,7 @@ async fn a_patient_reaches_only_its_own_record_and_no_foreign_page_reaches_any()
             (&format!("GET /api/v1/patients/{other}\n{patient}"), denied),
             (&format!("GET /api/v1/patients/{other}/medical-record\n{patient}"), denied),
             (&format!("GET /api/v1/patients\n{patient}"), "403 claim_mismatch"),
-            (&format!("GET /api/v1/patients/{other}\n{doctor}"), "200"),
+            (&format!("GET /api/v1/patients/{other}\n{institution}"), "200"),
             (
                 &format!("PUT /api/v1/patients/{own}\n{patient}\n{foreign}"),
                 "403 csrf_rejected\n~ no viene de una página",
@@ -143,4 +143,63 @@ async fn a_patient_reaches_only_its_own_record_and_no_foreign_page_reaches_any()
         ],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doctor_reaches_its_own_patients_and_an_institution_changes_its_own_doctors() {
+    let (gateway, demo) = start().await;
+    let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
+    let (patient, doctor, institution) = (by("patient").await, by("doctor").await, by("institution").await);
+    let get = async |path: &str, by: &str| gateway.send(&format!("GET {path}\n{by}")).await.json();
+    let ids = |list: &Value| -> Vec<String> {
+        list.as_array().expect("a list").iter().filter_map(|one| Some(one["id"].as_str()?.to_owned())).collect()
+    };
+    let mine = ids(&get("/api/v1/doctors/me/patients", &doctor).await["patients"]);
+    let everybody = ids(&get("/api/v1/patients", &institution).await);
+    let strangers: Vec<_> = everybody.iter().filter(|id| !mine.contains(id)).collect();
+    assert!(!mine.is_empty() && !strangers.is_empty(), "{mine:?} {strangers:?}");
+    let denied = "403 not_owner\n~ No tiene permiso para este recurso";
+    for below in ["", "/dashboard", "/medical-record", "/care-team", "/profile"] {
+        let path = |id: &str| format!("GET /api/v1/patients/{id}{below}\n{doctor}");
+        check(&gateway, &[(&path(&mine[0]), "200"), (&path(strangers[0]), denied)]).await;
+    }
+    check(
+        &gateway,
+        &[
+            (&format!("GET /api/v1/patients/7\n{doctor}"), denied),
+            (&format!("GET /api/v1/patients\n{doctor}"), "403 claim_mismatch"),
+            (&format!("GET /api/v1/doctors/me/patients\n{patient}"), "403 claim_mismatch"),
+        ],
+    )
+    .await;
+
+    let doctors = get("/api/v1/doctors", &patient).await;
+    let own = get("/api/web/auth/session/validate", &institution).await["data"]["user"]["user_id"].clone();
+    let of = |is_own: bool| {
+        let all = doctors.as_array().expect("a list");
+        let found = all.iter().rfind(|one| (one["institution_id"] == own) == is_own).expect("there is one");
+        found["id"].as_str().expect("an id").to_owned()
+    };
+    let (ours, theirs) = (of(true), of(false));
+    let delete = |id: &str, by: &str| format!("DELETE /api/v1/doctors/{id}\n{by}\nSec-Fetch-Site: same-origin");
+    check(
+        &gateway,
+        &[
+            (&format!("GET /api/v1/doctors/{theirs}\n{patient}"), "200"),
+            (&delete(&ours, &patient), "403 claim_mismatch"),
+            (&delete(&ours, &doctor), "403 claim_mismatch"),
+            (&delete(&theirs, &institution), "403 not_owner\n~ Este doctor no pertenece a su institución"),
+            (&delete("7", &institution), "404 not_found\n~ Doctor no encontrado"),
+            (&delete(&ours, &institution), "204"),
+            (
+                &format!("POST /api/v1/doctors\n{patient}\nSec-Fetch-Site: same-origin\n\n{{}}"),
+                "405 method_not_allowed",
+            ),
+        ],
+    )
+    .await;
+    // Where nobody can be asked, nobody is told that it is not theirs, and nobody is let in.
+    demo.stop().await;
+    let unknown = format!("GET /api/v1/patients/{}\n{doctor}", strangers[1]);
+    expect(&unknown, &gateway.send(&unknown).await, "503 ask_failed\n~ No se puede comprobar el permiso");
 }

@@ -42,14 +42,21 @@ pub(super) fn limits(written: &route::Route, action: &Action, problems: &mut Vec
         Action::Forward(_) => shaped,
         Action::Session(Session::Login(_)) => true,
         _ => false,
-    };
+    } || asks(&written.shared);
     if let Some(reply) = limits.reply.and_then(|reply| reply.0)
         && !reads_whole
         && is_own(reply.at)
     {
         let problem = Problem::new(reply.at, "this limit has no effect: no answer of a service is read whole here");
-        problems.push(problem.help("it is for a `forward` with `reply`, and for `session: { login }`"));
+        problems.push(problem.help("it is for a `forward` with `reply`, for `ask`, and for `session: { login }`"));
     }
+}
+
+fn asks(shared: &route::Shared) -> bool {
+    let required = shared.require.iter().flat_map(|list| &list.value);
+    let owners = token_of(shared).and_then(|auth| auth.own.as_ref());
+    required.filter_map(|entry| entry.0.as_ref()).any(|entry| entry.ask.is_some())
+        || owners.iter().flat_map(|own| &own.value).any(|owner| owner.0.as_ref().is_some_and(|o| o.ask.is_some()))
 }
 
 /// A method that the action has no meaning for.

@@ -371,6 +371,66 @@ fn what_is_required_is_an_expression_and_a_reason() {
 }
 
 #[test]
+fn what_is_asked_has_a_service_a_path_and_a_meaning() {
+    let require = |entry: &str| {
+        let entry = format!("[{{ {entry}, reason: not_owner }}]");
+        format!("{{ match: \"/p/{{id}}\", auth: {{ token: t }}, require: {entry}, forward: {{ service: s }} }}")
+    };
+    let own = |entry: &str| {
+        format!("{{ match: \"/p/{{id}}\", auth: {{ token: t, own: [{{ {entry} }}] }}, forward: {{ service: s }} }}")
+    };
+    let ask = "ask: { service: s, path: \"/d/{id}\" }";
+    let two = format!("{ask}, as: d, unless: d.a, reason: not_owner }}, {{ {ask}");
+    check(&[
+        (&require(ask), "", ""),
+        (&require(&format!("{ask}, as: doctor, unless: doctor.a == claims.b, missing: no such doctor")), "", ""),
+        (&require(&format!("{two}, as: e, unless: d.a == e.a")), "", ""),
+        (
+            &require(&format!("{two}, as: d, unless: d.a")),
+            "d, unless: d.a, reason: not_owner }], f",
+            "`d` is the name of an",
+        ),
+        (
+            &require(&format!("unless: d.a, reason: not_owner }}, {{ {ask}, as: d, unless: d.a")),
+            "d.a",
+            "nothing is called `d`",
+        ),
+        (&require(&format!("{ask}, as: doctor")), "doctor", "`as: doctor` has no effect"),
+        (&require(&format!("{ask}, as: claims")), "claims", "`claims` is the name of something else"),
+        (&require(&format!("{ask}, as: a-b")), "a-b", "`a-b` is no name"),
+        (&require(&format!("{ask}, as: not")), "not", "`not` is no name"),
+        (&require(&format!("{ask}, as: status, unless: status.a")), "", ""),
+        (&require("unless: claims.a, as: doctor"), "doctor", "`as` has no effect without `ask`"),
+        (&require("unless: claims.a, missing: x"), "x", "`missing` has no effect without `ask`"),
+        (&require("message: x"), "not_owner", "this entry requires nothing"),
+        (&require("ask: { service: s, path: /a, is: 200 }"), "200", "`is` has no effect in `require`"),
+        (&require("ask: { service: t, path: /a }"), "t, path", "no service is called `t`"),
+        (&require("ask: { service: s, path: \"/a/{ip}\" }"), "\"/a", "nothing is called"),
+        (&require("ask: { service: s, path: /a?b=1 }"), "/a?b", "an `ask` has no query"),
+        (&require("ask: { service: s, path: /a, keep: 0s }"), "0s", "with 0s nothing"),
+        (&own(ask), "", ""),
+        (&own(&format!("claims: {{ kind: a }}, {ask}")), "", ""),
+        (&own("ask: { service: s, path: /a, is: 200, keep: 30s }"), "", ""),
+        (&own("ask: { service: s, path: /a, is: 404 }"), "404", "a yes is a status from 200 to 299"),
+        (
+            &own(&format!("param: id, claim: b, {ask}")),
+            "{ service: s, path: \"/d",
+            "an owner is known by `param` and `claim`, or",
+        ),
+        (
+            "{ match: /a, auth: public, require: [{ ask: { service: s, path: \"/a/{claims.b}\" }, reason: not_owner }], respond: {} }",
+            "\"/a",
+            "a public route has no claims",
+        ),
+        (
+            "{ match: /a, auth: { token: t }, limits: { reply: 1KiB }, require: [{ ask: { service: s, path: /a }, reason: not_owner }], respond: {} }",
+            "",
+            "",
+        ),
+    ]);
+}
+
+#[test]
 fn a_token_says_where_its_roles_are_only_where_they_are_asked_for() {
     let file = |roles: &str| HEAD.replace("{ header: X-Other }],", &format!("{{ header: X-Other }}], roles: {roles},"));
     let asks = "  - { match: /a, auth: { token: by_header, roles: [nurse] }, forward: { service: s } }\n";
