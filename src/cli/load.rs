@@ -13,6 +13,7 @@ use crate::identity::SessionStore;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::redis::RedisStore;
+use crate::rates::Rates;
 use crate::server::{Load, Loader};
 use crate::services::Fleet;
 use crate::table::Table;
@@ -41,8 +42,10 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
         Some(options) => RedisStore::new(&options, &metrics.registry)?,
         None => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
     };
+    let rates = Rates::new(&metrics.registry)?;
     let filters = filters.to_vec();
-    let loader = Loader { path: paths.routes.clone(), environment, fleet, store, metrics, session_metrics, filters };
+    let loader =
+        Loader { path: paths.routes.clone(), environment, fleet, store, metrics, session_metrics, rates, filters };
     let (routes, text) = loader.load()?;
     Ok(match (conf, routes) {
         (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader }),

@@ -9,6 +9,7 @@ pub mod conf;
 pub mod env;
 mod inherit;
 pub mod problem;
+pub mod rate;
 pub mod route;
 pub mod routes;
 pub mod schema;

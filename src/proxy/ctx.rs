@@ -12,6 +12,7 @@ use super::guard::{self, Overdue, app::Counted};
 use super::{CLIENT_GONE, Gateway};
 use crate::actions::forward::Onward;
 use crate::identity::{Caller, Now};
+use crate::rates::Taken;
 use crate::refusal::Reason;
 use crate::services::{Fault, Outcome as PeerOutcome, Picked};
 use crate::table::{Route, Table};
@@ -31,6 +32,8 @@ pub struct Ctx {
     pub(super) states: States,
     pub(super) depth: Depth,
     pub(super) caller: Caller,
+    /// Counted as failures until it is known that they are none.
+    pub(super) taken: Vec<Taken>,
     pub(super) trace: Option<TraceParent>,
     pub(super) deadline: Option<Instant>,
     /// The templates of a streamed forward, filled in.
@@ -85,6 +88,7 @@ impl Ctx {
             states: States::default(),
             depth: Depth::default(),
             caller: Caller::Missing,
+            taken: Vec::new(),
             route: None,
             trace: None,
             deadline: None,

@@ -11,6 +11,7 @@ mod forward;
 mod front_door;
 pub mod guard;
 mod hooks;
+mod rates;
 mod respond;
 mod tunnel;
 

@@ -9,6 +9,7 @@ use hilum_filters::api::Registration;
 use crate::config::{Environment, Report, Source, env, routes, yaml};
 use crate::identity::SessionStore;
 use crate::identity::metrics::SessionMetrics;
+use crate::rates::Rates;
 use crate::services::Fleet;
 use crate::table::{Parts, Table};
 use crate::telemetry::Metrics;
@@ -21,6 +22,7 @@ pub struct Loader {
     pub store: Arc<dyn SessionStore>,
     pub metrics: Arc<Metrics>,
     pub session_metrics: SessionMetrics,
+    pub rates: Rates,
     pub filters: Vec<&'static [Registration]>,
 }
 
@@ -73,6 +75,7 @@ impl Loader {
             store: &self.store,
             metrics: &self.metrics,
             session_metrics: &self.session_metrics,
+            rates: &self.rates,
             filters: &self.filters,
         };
         let table = routes.and_then(|routes| Table::compile(&routes, text, &parts, &mut more));

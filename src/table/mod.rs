@@ -7,6 +7,7 @@ mod compile;
 pub mod csrf;
 pub mod decide;
 mod owner;
+mod rates;
 mod route;
 
 use std::sync::Arc;

@@ -18,6 +18,7 @@ mod forward;
 mod guard;
 mod identity;
 mod login;
+mod rates;
 mod seen;
 mod sessions;
 mod streams;
