@@ -12,6 +12,7 @@
 //!           ├ template   paths, headers and JSON with holes
 //!           ├ identity   who is calling? tokens, sessions
 //!           ├ services   which peer? pools, health, requests of our own
+//!           ├ rates      how often? one number for each key
 //!           ├ router     which route? pure
 //!           └ config     text to values; every problem with its place
 //! telemetry  metrics, access log, trace ids
@@ -24,7 +25,7 @@
 //! accept ─ guard            first byte, head, idle: each has its deadline
 //!   └ front door            one form of target, path, host, client address, request id
 //!      └ decide::find       host + canonical path + method → one route
-//!         └ filters         the fixed slots before the caller: cors
+//!         └ filters         the fixed slots before the caller: cors; then rates by client or header
 //!            └ identity     the caller's token, from the cache or verified
 //!               └ decide::judge   may they, and what exactly is done: every template filled in; `ask`: a service is asked, and judged again
 //!                  └ filters      the route's own list, outermost first
@@ -56,6 +57,7 @@ mod config;
 #[doc(hidden)]
 pub mod identity;
 mod proxy;
+mod rates;
 mod refusal;
 mod router;
 mod server;

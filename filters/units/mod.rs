@@ -6,6 +6,7 @@
 mod headers;
 mod measure;
 mod origin;
+mod rate;
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -17,6 +18,7 @@ use serde::de::{Error, Visitor};
 pub use headers::{Edits, Head, Name, Value};
 pub use measure::{Positive, Ratio, Size, Span};
 pub use origin::Origin;
+pub use rate::Rate;
 
 /// Reads a type that is one line of text, for `Deserialize` implementations; `expected` completes "expected …" when
 /// the file has a list or a map in its place.

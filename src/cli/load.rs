@@ -14,6 +14,7 @@ use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::redis::RedisStore;
+use crate::rates::Rates;
 use crate::server::{Load, Loader};
 use crate::services::Fleet;
 use crate::table::Table;
@@ -43,8 +44,9 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
         None => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
     };
     let key_sets = KeySets::new(&metrics.registry)?;
+    let rates = Rates::new(&metrics.registry)?;
     let (path, filters) = (paths.routes.clone(), filters.to_vec());
-    let loader = Loader { path, environment, fleet, store, metrics, session_metrics, key_sets, filters };
+    let loader = Loader { path, environment, fleet, store, metrics, session_metrics, key_sets, rates, filters };
     let (routes, text) = loader.load()?;
     Ok(match (conf, routes) {
         (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader }),

@@ -10,6 +10,7 @@ pub mod conf;
 pub mod env;
 mod inherit;
 pub mod problem;
+pub mod rate;
 pub mod require;
 pub mod route;
 pub mod routes;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::action::{Action, Files, Forward, Health, Redirect, Respond, Session};
 use super::auth::{Auth, Public};
+use super::rate::Limit;
 use super::require::Requirement;
 use super::routes::split;
 use super::service::HeaderText;
@@ -17,7 +18,7 @@ use crate::router::{Condition, Methods, Pattern, Rule};
 pub const OWN_KEYS: &[&str] = &["name", "match", "forward", "respond", "redirect", "files", "session", "health"];
 /// The keys that groups and `defaults` hand down.
 pub const SHARED_KEYS: &[&str] =
-    &["auth", "require", "limits", "errors", "messages", "reply", "cors", "csrf", "cache_control", "filters"];
+    &["auth", "require", "limits", "errors", "messages", "reply", "cors", "csrf", "cache_control", "rate", "filters"];
 /// Of those, the ones merged by their first key; the others are replaced whole.
 pub const DEEP_KEYS: &[&str] = &["limits", "errors", "messages"];
 
@@ -33,6 +34,8 @@ pub struct Route {
     pub own_limits: Vec<At>,
     /// The keys that the route says itself.
     pub own_keys: Vec<String>,
+    /// What its `rate` is written on: the route itself, or the group that hands it down.
+    pub rate_of: String,
 }
 
 /// What groups and `defaults` hand down.
@@ -65,6 +68,9 @@ pub struct Shared {
     /// `Cache-Control` of every answer. Default: `private, no-store` where a token is needed, else what the service says.
     #[serde(default)]
     pub cache_control: Option<Placed<CacheControl>>,
+    /// How often: `- { allow: 5/1m, key: client }`. The routes of a group share a limit that is written on the group.
+    #[serde(default)]
+    pub rate: Option<Placed<Vec<Placed<Try<Limit>>>>>,
     /// `- name: options`, outermost first.
     #[serde(default)]
     pub filters: Option<Placed<Vec<Node>>>,
@@ -280,7 +286,15 @@ pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Pro
         .or(action(own.files, Action::Files))
         .or(action(own.session, Action::Session))
         .or(action(own.health, Action::Health));
-    Some(Route { name, rule, action, shared: shared?, own_limits: Vec::new(), own_keys: Vec::new() })
+    Some(Route {
+        name,
+        rule,
+        action,
+        shared: shared?,
+        own_limits: Vec::new(),
+        own_keys: Vec::new(),
+        rate_of: String::new(),
+    })
 }
 
 fn action<T>(written: Option<Placed<Try<T>>>, make: fn(T) -> Action) -> Option<Placed<Action>> {

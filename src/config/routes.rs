@@ -65,7 +65,8 @@ pub fn read(node: &Node, base_dir: PathBuf, problems: &mut Vec<Problem>) -> Opti
     let file: File = node.read(problems)?;
     let nothing = Node { at: node.at, kind: Kind::Map(Vec::new()), written: None };
     let defaults = file.defaults.unwrap_or(nothing);
-    let mut walk = Walk { routes: Vec::new(), areas: Vec::new(), problems };
+    let mut walk = Walk { routes: Vec::new(), areas: Vec::new(), rates: Vec::new(), problems };
+    walk.rates.extend(rate_of(&defaults, || "the defaults".to_owned()));
     walk.area(None, &defaults);
     let defaults = handed_down(&defaults);
     for route in &file.routes.value {
@@ -81,6 +82,8 @@ pub fn read(node: &Node, base_dir: PathBuf, problems: &mut Vec<Problem>) -> Opti
 struct Walk<'p> {
     routes: Vec<Route>,
     areas: Vec<Area>,
+    /// Where the `rate` of each part around stands, and what that part is, the innermost last.
+    rates: Vec<(At, String)>,
     problems: &'p mut Vec<Problem>,
 }
 
@@ -124,9 +127,14 @@ impl Walk<'_> {
             self.problems
                 .push(Problem::new(group.routes.at, format!("the group `{}` has no routes", group.group.value)));
         }
+        let around = self.rates.len();
+        let name =
+            || format!("group {} {}", group.group.value, path.as_ref().map(ToString::to_string).unwrap_or_default());
+        self.rates.extend(rate_of(&shared, name));
         for route in &group.routes.value {
             self.entry(route, path.as_ref(), &merged);
         }
+        self.rates.truncate(around);
     }
 
     fn route(&mut self, node: &Node, prefix: Option<&Pattern>, inherited: &Node) {
@@ -138,6 +146,11 @@ impl Walk<'_> {
             if let Kind::Map(entries) = &node.kind {
                 route.own_keys = entries.iter().map(|entry| entry.key.clone()).collect();
             }
+            let around = route.shared.rate.as_ref().map(|rate| rate.at).filter(|_| !route.says("rate"));
+            route.rate_of = match self.rates.iter().rev().find(|(at, _)| Some(*at) == around) {
+                Some((_, of)) => of.clone(),
+                None => format!("route {}", route.name.value),
+            };
             self.routes.push(route);
         }
     }
@@ -189,6 +202,11 @@ fn handed_down(node: &Node) -> Node {
         Kind::Map(entries) => split(node, entries, route::SHARED_KEYS).0,
         _ => node.clone(),
     }
+}
+
+/// Where the `rate` of a group or the defaults stands, with its name.
+fn rate_of(node: &Node, name: impl FnOnce() -> String) -> Option<(At, String)> {
+    node.get("rate").map(|rate| (rate.at, name()))
 }
 
 /// Where the values of a map stand.

@@ -33,7 +33,7 @@ pub mod source;
 pub mod standing;
 pub mod store;
 pub mod token;
-mod unique;
+pub mod unique;
 pub mod verify;
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ impl ClaimRules {
         ClaimRules(rules.into())
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the claims are as the rules want them. An absent claim, a list or an object fits nothing.
     pub fn fit(&self, claims: &Claims) -> bool {
         self.0.iter().all(|(path, values)| {

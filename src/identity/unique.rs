@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 
 /// An object, and nothing else, without a doubled key at any depth.
 #[derive(Debug)]
-pub(super) struct UniqueObject(pub(super) Map<String, Value>);
+pub struct UniqueObject(pub Map<String, Value>);
 
 impl<'de> Deserialize<'de> for UniqueObject {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {

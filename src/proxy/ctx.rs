@@ -13,6 +13,7 @@ use super::{CLIENT_GONE, Gateway};
 use crate::actions::forward::Onward;
 use crate::identity::token::Refreshing;
 use crate::identity::{Caller, Now};
+use crate::rates::Taken;
 use crate::refusal::Reason;
 use crate::services::{Fault, Outcome as PeerOutcome, Picked};
 use crate::table::{Route, Table};
@@ -36,6 +37,8 @@ pub struct Ctx {
     pub(super) refreshing: Option<Refreshing>,
     /// The cookie of that.
     pub(super) new_cookie: Option<HeaderValue>,
+    /// Counted as failures until it is known that they are none.
+    pub(super) taken: Vec<Taken>,
     pub(super) trace: Option<TraceParent>,
     pub(super) deadline: Option<Instant>,
     /// The templates of a streamed forward, filled in.
@@ -92,6 +95,7 @@ impl Ctx {
             caller: Caller::Missing,
             refreshing: None,
             new_cookie: None,
+            taken: Vec::new(),
             route: None,
             trace: None,
             deadline: None,

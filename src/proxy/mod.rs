@@ -12,6 +12,7 @@ mod forward;
 mod front_door;
 pub mod guard;
 mod hooks;
+mod rates;
 mod respond;
 mod tunnel;
 

@@ -12,7 +12,7 @@ use pingora_error::{ErrorType, OrErr, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::{Ctx, body, forward};
+use super::{Ctx, body, forward, rates};
 use crate::actions::{Answer, Content};
 use crate::refusal::Refusal;
 
@@ -64,6 +64,8 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, mut refusal: Re
 
 /// Writes an answer.
 pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, mut answer: Answer, by: By) -> Result<()> {
+    // Before the client learns how it went: the next request already sees it.
+    rates::settle(ctx);
     let content = std::mem::take(&mut answer.content);
     let mut head = ResponseHeader::build_no_case(answer.status, Some(answer.headers.len() + 6))?;
     for (name, value) in &answer.headers {

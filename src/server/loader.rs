@@ -10,6 +10,7 @@ use crate::config::{Environment, Report, Source, env, routes, yaml};
 use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
+use crate::rates::Rates;
 use crate::services::Fleet;
 use crate::table::{Parts, Table};
 use crate::telemetry::Metrics;
@@ -23,6 +24,7 @@ pub struct Loader {
     pub metrics: Arc<Metrics>,
     pub session_metrics: SessionMetrics,
     pub key_sets: KeySets,
+    pub rates: Rates,
     pub filters: Vec<&'static [Registration]>,
 }
 
@@ -76,6 +78,7 @@ impl Loader {
             metrics: &self.metrics,
             session_metrics: &self.session_metrics,
             key_sets: &self.key_sets,
+            rates: &self.rates,
             filters: &self.filters,
         };
         let table = routes.and_then(|routes| Table::compile(&routes, text, &parts, &mut more));

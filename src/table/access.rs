@@ -71,6 +71,11 @@ impl Access {
         }
     }
 
+    /// Whether a caller who is known may be refused for what the token's claims are.
+    pub(super) fn asks_claims(&self) -> bool {
+        matches!(self, Access::Token { claims, .. } if !claims.is_empty())
+    }
+
     pub fn is_public(&self) -> bool {
         matches!(self, Access::Public)
     }

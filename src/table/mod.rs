@@ -9,6 +9,7 @@ mod compile;
 pub mod csrf;
 pub mod decide;
 mod owner;
+mod rates;
 mod require;
 mod roles;
 mod route;

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use super::Access;
 use super::csrf::Csrf;
+use super::rates::RouteRates;
 use super::require::Requirement;
 use crate::actions::Action;
 use crate::actions::reply::Reply;
@@ -35,6 +36,7 @@ pub struct Route {
     pub slots: usize,
     pub has_cors: bool,
     pub csrf: Csrf,
+    pub rates: RouteRates,
     /// What `Cache-Control` says of every answer; `None`: whoever made the answer decides.
     pub cache_control: Option<HeaderValue>,
     pub action: Action,
@@ -58,6 +60,6 @@ pub struct Limits {
 impl Route {
     /// Whether request and answer are read whole (design §2).
     pub fn is_buffered(&self) -> bool {
-        self.reply.is_some()
+        self.reply.is_some() || !self.rates.by_body.is_empty()
     }
 }

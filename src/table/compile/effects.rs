@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 use crate::actions::Action;
 use crate::actions::session::Session;
 use crate::config::action;
+use crate::config::rate::KeyOf;
 use crate::config::route::{self, Time};
 use crate::config::routes::Routes;
 use crate::config::service::HashKey;
@@ -22,7 +23,11 @@ type Compiled<'r> = (&'r route::Route, Arc<Route>);
 pub(super) fn limits(written: &route::Route, action: &Action, problems: &mut Vec<Problem>) {
     let Some(limits) = &written.shared.limits.0 else { return };
     let is_own = |at: At| written.own_limits.contains(&at);
-    let shaped = written.shared.reply.is_some();
+    let reads_body = written.shared.rate.iter().flat_map(|rate| &rate.value).any(|limit| {
+        let key = limit.value.0.as_ref().and_then(|limit| limit.key.value.0.as_ref());
+        matches!(key, Some(LineOrMap::Map(KeyOf::Body(_))))
+    });
+    let shaped = written.shared.reply.is_some() || reads_body;
     if let Some(time) = limits.time.and_then(|time| time.0)
         && time.value == Time::None
         && is_own(time.at)
@@ -30,7 +35,7 @@ pub(super) fn limits(written: &route::Route, action: &Action, problems: &mut Vec
         let why = match action {
             Action::Files(_) => None,
             Action::Forward(_) if !shaped => None,
-            Action::Forward(_) => Some("where `reply` is, an answer is read whole".to_owned()),
+            Action::Forward(_) => Some("where `reply` or a rate by the body is, an answer is read whole".to_owned()),
             other => Some(format!("`{}` streams nothing", other.name())),
         };
         if let Some(why) = why {

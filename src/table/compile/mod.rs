@@ -18,6 +18,7 @@ use http::HeaderValue;
 
 use super::access::{Access, token_of};
 use super::csrf::Csrf;
+use super::rates::{self, RouteRates};
 use super::require;
 use super::{Area, Limits, Route, Table};
 use crate::actions::reply::Reply;
@@ -28,6 +29,7 @@ use crate::config::routes::Routes;
 use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::{SessionStore, Token};
+use crate::rates::Rates;
 use crate::refusal::Errors;
 use crate::router::{Methods, Router, Rule};
 use crate::services::{Fleet, Pool};
@@ -41,6 +43,7 @@ pub struct Parts<'p> {
     pub metrics: &'p Metrics,
     pub session_metrics: &'p SessionMetrics,
     pub key_sets: &'p KeySets,
+    pub rates: &'p Rates,
     pub filters: &'p [&'static [Registration]],
 }
 
@@ -59,10 +62,15 @@ impl Table {
             tokens: &tokens,
             own_headers: own_headers.clone(),
             filter_reasons: filter_reasons.clone(),
+            rate_effects: rates::Effects::default(),
             problems,
         };
         let compiled: Vec<_> =
             routes.routes.iter().filter_map(|written| Some((written, Arc::new(routing.route(written)?)))).collect();
+        let rate_effects = routing.rate_effects;
+        if compiled.len() == routes.routes.len() {
+            rate_effects.tell(problems);
+        }
         names_are_unique(routes, problems);
         unused(routes, &pools, &tokens, problems);
         let areas = routes.areas.iter().map(|area| Area {
@@ -143,6 +151,7 @@ struct Routing<'c> {
     tokens: &'c Named<Token>,
     own_headers: Vec<http::HeaderName>,
     filter_reasons: Vec<&'static str>,
+    rate_effects: rates::Effects,
     problems: &'c mut Vec<Problem>,
 }
 
@@ -206,8 +215,11 @@ impl Routing<'_> {
             let problem = Problem::new(said.at, "`cache_control` has no effect on `files`");
             self.problems.push(problem.help("say how long a file may be kept with `files: { cache: 1h }`"));
         }
+        rates::own_headers(written, &self.own_headers, self.problems);
         let name: Arc<str> = written.name.value.as_str().into();
-        let action = action?;
+        let (action, access) = (action?, access?);
+        let claims = (!access.is_public(), access.asks_claims());
+        let rates = RouteRates::compile(written, &action, claims, self.parts.rates, &mut self.rate_effects);
         Some(Route {
             metrics: self.parts.metrics.route(&name),
             name,
@@ -218,10 +230,11 @@ impl Routing<'_> {
             chain,
             slots,
             has_cors: shared.cors.is_some(),
-            cache_control: cache_control(shared, access.as_ref()?, &action),
+            cache_control: cache_control(shared, &access, &action),
             csrf,
-            access: access?,
+            access,
             require: require?,
+            rates,
             action,
             reply: reply.map(|(_, reply)| reply),
             errors,

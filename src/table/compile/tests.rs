@@ -10,6 +10,7 @@ use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
+use crate::rates::Rates;
 use crate::services::Fleet;
 use crate::telemetry::Metrics;
 
@@ -49,6 +50,7 @@ fn problems(text: &str) -> Vec<Problem> {
         metrics: &metrics,
         session_metrics: &session_metrics,
         key_sets: &KeySets::new(&metrics.registry).expect("metrics"),
+        rates: &Rates::new(&metrics.registry).expect("metrics"),
         filters: &[hilum_filters::FILTERS],
     };
     Table::compile(&routes, text, &parts, &mut problems);
@@ -461,4 +463,64 @@ fn csrf_and_cache_control_are_said_only_where_they_change_something() {
         ("{ match: /a, auth: public, cache_control: no-store, forward: { service: s } }", "", ""),
         ("{ match: /a/**, auth: public, cache_control: no-store, files: { root: src } }", "no-store", cache),
     ]);
+}
+
+#[test]
+fn a_rate_that_counts_nothing_is_a_problem() {
+    let idle = "this rate has no effect: ";
+    let because = |why: &str| format!("{idle}{why}");
+    let with = |rate: &str, rest: &str| format!("{{ match: POST /a, rate: [{rate}], {rest} }}");
+    let public = "auth: public, forward: { service: s }";
+    let known = "auth: { token: t }, forward: { service: s }";
+    let login = "auth: public, session: { login: { token: t, service: s, path: /l } }";
+    let claim = "{ allow: 1/1s, key: { claim: user_id } }";
+    let body = "{ allow: 1/1s, key: { body: email } }";
+    let failures = "{ allow: 1/1s, key: client, count: failures }";
+    let body_failures = "{ allow: 1/1s, key: { body: email }, count: failures }";
+    let typed = "auth: { token: t, claims: { user_type: x } }, forward: { service: s }";
+    for (route, place, message) in [
+        (with("{ allow: 1/1s, key: client }", public), "", String::new()),
+        (with("{ allow: 0/1m, key: client }", public), "0/1m", "with 0/1m nothing would ever be allowed".into()),
+        (with("{ allow: 1/1m, key: ip }", public), "ip", "expected `client`, or".into()),
+        (with("{ allow: 1/1m, key: client, count: some }", public), "some", "expected `all` or `failures`".into()),
+        (
+            with("{ allow: 1/1m, key: { header: X-User-ID } }", public),
+            "X-User-ID",
+            "`x-user-id` is what a client says".into(),
+        ),
+        (with(claim, public), claim, because("the route is public")),
+        (with(claim, known), "", String::new()),
+        (with(body, public), "", String::new()),
+        (with(body, login), "", String::new()),
+        (with(body, "auth: public, respond: {}"), body, because("the route's action reads no body")),
+        (format!("{{ match: GET /a, rate: [{body}], {public} }}"), body, because("a GET has no body")),
+        (with(failures, login), "", String::new()),
+        (with(failures, known), failures, because("nobody signs in here")),
+        (with(failures, typed), "", String::new()),
+        (with(body_failures, typed), body_failures, because("a caller whose claims don't fit")),
+        // A group hands it down to all; that one of them can count by it is enough.
+        (
+            format!(
+                "{{ group: g, rate: [{failures}], routes: [{{ match: POST /a, {login} }}, {{ match: /b, {known} }}] }}"
+            ),
+            "",
+            String::new(),
+        ),
+        (
+            format!(
+                "{{ group: g, rate: [{claim}], routes: [{{ match: POST /a, {login} }}, {{ match: /b, {public} }}] }}"
+            ),
+            claim,
+            because("the route is public"),
+        ),
+        // Read whole because of the rate, so that there is an answer to be limited, and no stream.
+        (format!("{{ match: /a, rate: [{body}], {public}, limits: {{ reply: 1MiB }} }}"), "", String::new()),
+        (
+            format!("{{ match: /a, rate: [{body}], {public}, limits: {{ time: none }} }}"),
+            "none",
+            "`time: none` has no effect: where `reply` or a rate by the body is".into(),
+        ),
+    ] {
+        check(&[(&route, place, &message)]);
+    }
 }
