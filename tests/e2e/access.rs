@@ -373,3 +373,24 @@ routes:
         assert_eq!(oracle.seen().len() - before, calls, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_question_takes_no_longer_than_the_request_may() {
+    let silent = Service::always(Reply::new().then(Step::Hang)).await;
+    let routes = format!(
+        r#"{TOKENS}
+routes:
+  - name: slow
+    match: GET /slow
+    auth: {{ token: web }}
+    limits: {{ time: 200ms }}
+    require: [{{ ask: {{ service: a, path: /x }}, reason: not_owner, missing: none }}]
+    respond: {{ text: x }}
+"#
+    );
+    let gateway = before(&silent, &routes).await;
+    let slow = format!("GET /slow\nAuthorization: Bearer {}", token("patient"));
+    let answer = within("an answer", gateway.send(&slow)).await;
+    expect("slow", &answer, "503 ask_failed");
+    assert_eq!(silent.seen().len(), 1);
+}
