@@ -112,6 +112,11 @@ mod tests {
             ("filters: [security_headers, { headers: { response: { remove: [Server] } } }]", true),
             ("filters: [{ headers: { response: { remov: [Server] } } }]", false),
             (r#"filters: "${FILTERS}""#, false),
+            ("require: [{ unless: claims.a, reason: not_owner, status: 404 }]", true),
+            ("require: [{ ask: { service: s, path: /a, keep: 5s }, as: it, reason: not_owner, missing: x }]", true),
+            ("require: [{ unless: claims.a }]", false),
+            ("require: [{ ask: { service: s }, reason: not_owner }]", false),
+            ("require: [{ ask: { service: s, path: /a, keep: 5 }, reason: not_owner }]", false),
         ]);
     }
 }

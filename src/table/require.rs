@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hilum_filters::api::{At, Placed, Problem, Try, did_you_mean};
 use http::StatusCode;
+use minijinja::Value;
 
 use super::ask::{Ask, Said, Unsaid, Yes};
 use super::decide::{Facts, Match, Stop};
@@ -29,6 +30,8 @@ struct Asked {
     ask: Arc<Ask>,
     /// What its answer is called.
     name: Option<Arc<str>>,
+    /// No later entry reads the answer, so it is asked for only where this `unless` needs it.
+    is_own: bool,
     /// The text of `not_found`; without it a 404 is refused like any other.
     missing: Option<Arc<str>>,
 }
@@ -44,7 +47,8 @@ pub(super) fn compile(
     }
     let mut names: Vec<(At, Arc<str>)> = Vec::new();
     let entries: Vec<_> = written.value.iter().map(|entry| requirement(entry.0.as_ref()?, &mut names, build)).collect();
-    let entries: Option<Box<[Requirement]>> = entries.into_iter().collect();
+    let mut entries: Option<Box<[Requirement]>> = entries.into_iter().collect();
+    mark_own(entries.iter_mut().flatten());
     for (at, name) in names.iter().filter(|_| entries.is_some()) {
         let mut unless = entries.iter().flatten().filter_map(|entry| entry.unless.as_ref());
         if !unless.any(|unless| unless.reads(name)) {
@@ -53,6 +57,17 @@ pub(super) fn compile(
         }
     }
     entries
+}
+
+/// Marks the answers that only their own entry reads.
+fn mark_own<'r>(entries: impl DoubleEndedIterator<Item = &'r mut Requirement>) {
+    let mut later: Vec<&Unless> = Vec::new();
+    for Requirement { asked, unless, .. } in entries.rev() {
+        if let Some(asked) = asked {
+            asked.is_own = asked.name.as_ref().is_some_and(|name| !later.iter().any(|unless| unless.reads(name)));
+        }
+        later.extend(unless.as_ref());
+    }
 }
 
 fn requirement(
@@ -74,7 +89,7 @@ fn requirement(
             let ask = ask.0.as_ref().and_then(|ask| Ask::compile(ask, Yes::Json, build));
             let name = written.name.as_ref().and_then(|name| answer_name(name, names, build));
             let missing = written.missing.as_ref().map(|text| text.value.as_str().into());
-            ask.map(|ask| Some(Asked { ask, name, missing }))
+            ask.map(|ask| Some(Asked { ask, name, is_own: false, missing }))
         }
     };
     if written.ask.is_none() && written.unless.is_none() {
@@ -148,7 +163,14 @@ pub(super) fn check(
     }
     let mut answers = Vec::new();
     for entry in &route.require {
+        let holds = |answers| {
+            let scope = Arc::new(scope(found, head, facts, answers));
+            entry.unless.as_ref().map_or(Ok(true), |unless| unless.holds(&scope))
+        };
         if let Some(asked) = &entry.asked {
+            if asked.is_own && holds(answers.iter().cloned().chain(asked.unread()).collect()) == Ok(true) {
+                continue;
+            }
             match (asked.ask.said(facts.answers, filling), &asked.name, &asked.missing) {
                 (Ok(Said::Yes(value)), Some(name), _) => answers.push((name.clone(), value.clone())),
                 (Ok(Said::Yes(_)), None, _) => {}
@@ -159,16 +181,15 @@ pub(super) fn check(
                 (Err(Unsaid::Missing(what)), ..) => return Err(Reason::from(what).into()),
             }
         }
-        let Some(unless) = &entry.unless else { continue };
-        let holds = unless.holds(&Arc::new(scope(found, head, facts, &answers)));
-        if holds.inspect_err(|e| log::info!("an `unless` can't be evaluated: {}", e.0)) != Ok(true) {
+        let holds = holds(answers.clone()).inspect_err(|e| log::info!("route={} unless={}", route.name, e.0));
+        if holds != Ok(true) {
             return Err(entry.refusal());
         }
     }
     Ok(())
 }
 
-fn scope(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>, answers: &[(Arc<str>, minijinja::Value)]) -> Scope {
+fn scope(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>, answers: Vec<(Arc<str>, Value)>) -> Scope {
     let named = found.route.params.iter().zip(&found.values).filter(|(name, _)| !name.is_empty());
     Scope {
         params: named.map(|(name, value)| (name.to_string(), decoded(value).into_owned())).collect(),
@@ -178,7 +199,7 @@ fn scope(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>, answers: &[(
             _ => None,
         },
         now: facts.now,
-        answers: answers.to_vec(),
+        answers,
         ..Scope::default()
     }
 }
@@ -187,6 +208,14 @@ fn not_found(text: &Arc<str>) -> Stop {
     let mut refusal = Refusal::from(Reason::NotFound);
     refusal.message = Some(text.clone());
     Stop::Refuse(Reason::NotFound, Box::new(refusal))
+}
+
+impl Asked {
+    /// The answer before it is known: an expression that reads it can't be evaluated, so one that holds holds whatever it is.
+    fn unread(&self) -> Option<(Arc<str>, Value)> {
+        let unread = minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "not asked yet");
+        Some((self.name.clone()?, Value::from(unread)))
+    }
 }
 
 impl Requirement {

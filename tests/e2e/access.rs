@@ -180,6 +180,19 @@ routes:
       - { unless: claims.metadata.reference_id, reason: claim_missing, message: no institution }
       - { ask: { service: o, path: "/v1/doctors/{id}" }, as: doctor, unless: "doctor.institution_id == claims.metadata.reference_id", reason: not_owner, message: not yours, missing: no such doctor }
     forward: { service: a, path: /echo }
+  - name: lazy
+    match: "GET /lazy/{id}"
+    auth: { token: web }
+    require:
+      - { ask: { service: o, path: "/v1/lazy/{id}" }, as: it, unless: "claims.user_type == 'patient' or it.institution_id == 'r'", reason: not_owner, missing: none }
+    respond: { text: x }
+  - name: both
+    match: GET /both
+    auth: { token: web }
+    require:
+      - { ask: { service: o, path: /500 }, as: it, unless: "claims.user_type == 'patient' or it.a", reason: not_owner }
+      - { unless: not it, reason: not_owner }
+    respond: { text: x }
   - name: plain
     match: "GET /plain/{id}"
     auth: { token: web, optional: true }
@@ -193,6 +206,7 @@ routes:
 "#,
     )
     .await;
+    let lazy = |id: &str, by: &str| format!("GET /lazy/{id}\n{by}");
     let mine = bearer(r#""user_type":"institution","user_id":"9","metadata":{"reference_id":"r"}"#);
     let nobodys = bearer(r#""user_type":"institution","metadata":{"reference_id":null}"#);
     let patient = bearer(r#""user_type":"patient","metadata":{"reference_id":"r"}"#);
@@ -211,6 +225,24 @@ routes:
     assert!(oracle.seen().is_empty() && service.seen().is_empty());
     check(
         &gateway,
+        &[(&lazy("500", &patient), "200"), (&lazy("404", &patient), "200"), (&lazy("200/x", &patient), "404 no_route")],
+    )
+    .await;
+    assert!(oracle.seen().is_empty(), "what holds whatever the answer is is not asked");
+    check(
+        &gateway,
+        &[
+            (&lazy("ours", &mine), "200"),
+            (&lazy("theirs", &mine), "403 not_owner"),
+            (&lazy("404", &mine), "404 not_found"),
+            (&lazy("500", &mine), "503 ask_failed"),
+            (&lazy("500", &bearer(r#""user_id":"9""#)), "503 ask_failed"),
+        ],
+    )
+    .await;
+    let before = oracle.seen().len();
+    check(
+        &gateway,
         &[
             (&delete("ours", &mine), "200"),
             (&delete("theirs", &mine), "403 not_owner\n~ not yours"),
@@ -222,7 +254,7 @@ routes:
         ],
     )
     .await;
-    assert_eq!(service.seen().len(), 2, "only what was allowed went on");
+    assert_eq!((service.seen().len(), oracle.seen().len() - before), (2, 7), "only what was allowed went on");
     for id in
         ["500", "503", "403", "401", "400", "302", "204", "text", "half", "cut", "huge", "garbage", "reset", "silent"]
     {
@@ -232,8 +264,10 @@ routes:
     let line = gateway.logged("a failed ask", |line| line["reason"] == "ask_failed").await;
     assert_eq!((line["status"].as_u64(), line["service"].as_str()), (Some(503), Some("o")), "{line}");
     check(&gateway, &[(&format!("GET /gone\n{mine}"), "503 ask_failed")]).await;
+    // A later entry reads it, so it is asked all the same.
+    check(&gateway, &[(&format!("GET /both\n{patient}"), "503 ask_failed")]).await;
     assert_eq!(service.seen().len(), 2, "nothing that could not be decided went on");
-    let asked = &oracle.seen()[0];
+    let asked = &oracle.seen()[before];
     assert_eq!((asked.method.as_str(), asked.target.as_str(), asked.body.len()), ("GET", "/v1/doctors/ours", 0));
     for (name, value) in [
         ("x-user-id", Some("9")),
@@ -338,4 +372,25 @@ routes:
         }
         assert_eq!(oracle.seen().len() - before, calls, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_question_takes_no_longer_than_the_request_may() {
+    let silent = Service::always(Reply::new().then(Step::Hang)).await;
+    let routes = format!(
+        r#"{TOKENS}
+routes:
+  - name: slow
+    match: GET /slow
+    auth: {{ token: web }}
+    limits: {{ time: 200ms }}
+    require: [{{ ask: {{ service: a, path: /x }}, reason: not_owner, missing: none }}]
+    respond: {{ text: x }}
+"#
+    );
+    let gateway = before(&silent, &routes).await;
+    let slow = format!("GET /slow\nAuthorization: Bearer {}", token("patient"));
+    let answer = within("an answer", gateway.send(&slow)).await;
+    expect("slow", &answer, "503 ask_failed");
+    assert_eq!(silent.seen().len(), 1);
 }

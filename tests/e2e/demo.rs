@@ -114,9 +114,9 @@ async fn a_patient_reaches_only_its_own_record_and_no_foreign_page_reaches_any()
     let (gateway, _demo) = start().await;
     let me = |by: &str| format!("GET /api/web/auth/session/validate\n{by}");
     let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
-    let (patient, institution) = (by("patient").await, by("institution").await);
+    let (patient, admin) = (by("patient").await, by("admin").await);
     let own = gateway.send(&me(&patient)).await.json()["data"]["user"]["user_id"].as_str().expect("an id").to_owned();
-    let others = gateway.send(&format!("GET /api/v1/patients\n{institution}")).await.json();
+    let others = gateway.send(&format!("GET /api/v1/patients\n{admin}")).await.json();
     let ids: Vec<&str> = others.as_array().expect("a list").iter().filter_map(|one| one["id"].as_str()).collect();
     let other = ids.iter().find(|id| **id != own).expect("somebody else");
     let denied =
@@ -130,7 +130,7 @@ async fn a_patient_reaches_only_its_own_record_and_no_foreign_page_reaches_any()
             (&format!("GET /api/v1/patients/{other}\n{patient}"), denied),
             (&format!("GET /api/v1/patients/{other}/medical-record\n{patient}"), denied),
             (&format!("GET /api/v1/patients\n{patient}"), "403 claim_mismatch"),
-            (&format!("GET /api/v1/patients/{other}\n{institution}"), "200"),
+            (&format!("GET /api/v1/patients/{other}\n{admin}"), "200"),
             (
                 &format!("PUT /api/v1/patients/{own}\n{patient}\n{foreign}"),
                 "403 csrf_rejected\n~ no viene de una página",
@@ -146,16 +146,24 @@ async fn a_patient_reaches_only_its_own_record_and_no_foreign_page_reaches_any()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_doctor_reaches_its_own_patients_and_an_institution_changes_its_own_doctors() {
+async fn a_doctor_and_an_institution_reach_their_own_patients_and_an_institution_changes_its_own_doctors() {
     let (gateway, demo) = start().await;
     let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
     let (patient, doctor, institution) = (by("patient").await, by("doctor").await, by("institution").await);
+    let admin = by("admin").await;
     let get = async |path: &str, by: &str| gateway.send(&format!("GET {path}\n{by}")).await.json();
     let ids = |list: &Value| -> Vec<String> {
         list.as_array().expect("a list").iter().filter_map(|one| Some(one["id"].as_str()?.to_owned())).collect()
     };
     let mine = ids(&get("/api/v1/doctors/me/patients", &doctor).await["patients"]);
-    let everybody = ids(&get("/api/v1/patients", &institution).await);
+    let everybody = get("/api/v1/patients", &admin).await;
+    let own = get("/api/web/auth/session/validate", &institution).await["data"]["user"]["user_id"].clone();
+    for one in everybody.as_array().expect("a list") {
+        let path = format!("GET /api/v1/patients/{}\n{institution}", one["id"].as_str().expect("an id"));
+        let expectation = if one["institution_id"] == own { "200" } else { "403 not_owner" };
+        expect(&path, &gateway.send(&path).await, expectation);
+    }
+    let everybody = ids(&everybody);
     let strangers: Vec<_> = everybody.iter().filter(|id| !mine.contains(id)).collect();
     assert!(!mine.is_empty() && !strangers.is_empty(), "{mine:?} {strangers:?}");
     let denied = "403 not_owner\n~ No tiene permiso para este recurso";
@@ -168,13 +176,13 @@ async fn a_doctor_reaches_its_own_patients_and_an_institution_changes_its_own_do
         &[
             (&format!("GET /api/v1/patients/7\n{doctor}"), denied),
             (&format!("GET /api/v1/patients\n{doctor}"), "403 claim_mismatch"),
+            (&format!("GET /api/v1/patients\n{institution}"), "403 claim_mismatch"),
             (&format!("GET /api/v1/doctors/me/patients\n{patient}"), "403 claim_mismatch"),
         ],
     )
     .await;
 
     let doctors = get("/api/v1/doctors", &patient).await;
-    let own = get("/api/web/auth/session/validate", &institution).await["data"]["user"]["user_id"].clone();
     let of = |is_own: bool| {
         let all = doctors.as_array().expect("a list");
         let found = all.iter().rfind(|one| (one["institution_id"] == own) == is_own).expect("there is one");

@@ -20,6 +20,7 @@ routes:
   - { name: login, match: POST /login, auth: public, session: { login: { token: web, service: auth, path: /auth/login } } }
   - { name: logout, match: POST /logout, auth: public, session: { logout: { token: web } } }
   - { name: show, match: GET /me, auth: { token: web }, session: { show: { token: web } } }
+  - { name: greet, match: GET /greet, auth: { token: web, optional: true }, respond: { text: x } }
   - { name: open, match: GET /open, auth: public, respond: { json: { open: true } } }
 "#;
 
@@ -84,7 +85,14 @@ async fn outage(gateway: &Gateway, cached: &str, fresh: &str) {
     expect("login", &gateway.send(LOGIN).await, "503 store_unavailable\n!set-cookie");
     check(
         gateway,
-        &[("GET /open", "200"), ("GET /me", "401 token_missing"), ("GET /me\nCookie: jwt=x", "401 token_invalid")],
+        &[
+            ("GET /open", "200"),
+            ("GET /me", "401 token_missing"),
+            ("GET /me\nCookie: jwt=x", "401 token_invalid"),
+            // Who could not be looked up is not nobody.
+            ("GET /greet", "200"),
+            (&format!("GET /greet\nCookie: jwt={fresh}"), "503 store_unavailable\n!set-cookie"),
+        ],
     )
     .await;
     // Believed for `max_staleness` after the last proof, and not longer.
