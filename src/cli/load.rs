@@ -14,6 +14,7 @@ use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::redis::RedisStore;
 use crate::rates::Rates;
+use crate::rates::shared::{RedisRates, SharedRates};
 use crate::server::{Load, Loader};
 use crate::services::Fleet;
 use crate::table::Table;
@@ -38,11 +39,13 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
     let metrics = Arc::new(Metrics::new().context("metrics can't be registered")?);
     let fleet = Fleet::new(&metrics.registry, None)?;
     let session_metrics = SessionMetrics::register(&metrics.registry)?;
-    let store: Arc<dyn SessionStore> = match conf.as_ref().ok().and_then(Conf::redis) {
-        Some(options) => RedisStore::new(&options, &metrics.registry)?,
+    let redis = conf.as_ref().ok().and_then(Conf::redis);
+    let store: Arc<dyn SessionStore> = match &redis {
+        Some(options) => RedisStore::new(options, &metrics.registry)?,
         None => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
     };
-    let rates = Rates::new(&metrics.registry)?;
+    let shared = redis.as_ref().map(RedisRates::new).transpose()?;
+    let rates = Rates::new(&metrics.registry, shared.map(|shared| Arc::new(shared) as Arc<dyn SharedRates>))?;
     let filters = filters.to_vec();
     let loader =
         Loader { path: paths.routes.clone(), environment, fleet, store, metrics, session_metrics, rates, filters };

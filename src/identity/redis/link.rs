@@ -12,10 +12,11 @@ use tokio::time::timeout;
 use super::super::now::Now;
 
 /// Asks Redis.
-pub(super) struct Link {
+pub struct Link {
     client: Client,
     /// Bounds one question with everything that it takes, a new connection included.
     timeout: Duration,
+    what: &'static str,
     connection: Mutex<Option<MultiplexedConnection>>,
     /// Held by the one who connects.
     connecting: tokio::sync::Mutex<()>,
@@ -26,7 +27,7 @@ pub(super) struct Link {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
+pub enum Failed {
     /// Redis can't be reached, is too slow, or won't serve us.
     Down,
     /// The key holds something that is no text.
@@ -34,10 +35,12 @@ pub(super) enum Failed {
 }
 
 impl Link {
-    pub(super) fn new(client: Client, timeout: Duration) -> Self {
+    /// `what` is asked for, for the log.
+    pub fn new(client: Client, timeout: Duration, what: &'static str) -> Self {
         Link {
             client,
             timeout,
+            what,
             connection: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(()),
             breaker: Breaker::default(),
@@ -50,7 +53,7 @@ impl Link {
     }
 
     /// Sends commands that may be sent twice. Answers within the timeout, whatever happens.
-    pub(super) async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failed> {
+    pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failed> {
         if !self.breaker.admits(Now::read().tick()) {
             return Err(Failed::Down);
         }
@@ -72,7 +75,7 @@ impl Link {
         *self.connection.lock() = None;
         self.breaker.open(Now::read().tick());
         if self.is_up.swap(false, Relaxed) {
-            log::warn!("sessions can't be looked up: redis: {error}");
+            log::warn!("{} can't be looked up: redis: {error}", self.what);
         }
         Err(Failed::Down)
     }
@@ -80,7 +83,7 @@ impl Link {
     fn well(&self) {
         self.breaker.close();
         if !self.is_up.swap(true, Relaxed) {
-            log::info!("sessions can be looked up again");
+            log::info!("{} can be looked up again", self.what);
         }
     }
 

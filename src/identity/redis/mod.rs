@@ -4,7 +4,7 @@
 //! Redis is asked once per session and gateway. From then on it tells of changes by itself ([`listen`]), so a request that is seen
 //! again costs no round trip, and a sign-out anywhere is known everywhere within milliseconds, at the latest after `max_staleness`.
 
-mod link;
+pub mod link;
 mod listen;
 #[cfg(test)]
 mod tests;
@@ -89,7 +89,7 @@ impl RedisStore {
         let stream_up = IntGauge::new("hilum_session_stream_up", help).context("making hilum_session_stream_up")?;
         registry.register(Box::new(stream_up.clone())).context("registering hilum_session_stream_up")?;
         Ok(Arc::new_cyclic(|this| RedisStore {
-            link: link::Link::new(client, options.timeout),
+            link: link::Link::new(client, options.timeout, "sessions"),
             standings: Standings::default(),
             generation: AtomicU64::new(0),
             proven: AtomicU64::new(0),

@@ -48,7 +48,7 @@ fn problems(text: &str) -> Vec<Problem> {
         store: &store,
         metrics: &metrics,
         session_metrics: &session_metrics,
-        rates: &Rates::new(&metrics.registry).expect("metrics"),
+        rates: &Rates::new(&metrics.registry, None).expect("metrics"),
         filters: &[hilum_filters::FILTERS],
     };
     Table::compile(&routes, text, &parts, &mut problems);
