@@ -12,7 +12,7 @@
 //!           ├ template   paths, headers and JSON with holes
 //!           ├ identity   who is calling? tokens, sessions
 //!           ├ services   which peer? pools, health, requests of our own
-//!           ├ rates      how often? one number for each key
+//!           ├ rates      how often? one number for each key, here or in Redis
 //!           ├ router     which route? pure
 //!           └ config     text to values; every problem with its place
 //! telemetry  metrics, access log, trace ids
@@ -26,10 +26,10 @@
 //!   └ front door            one form of target, path, host, client address, request id
 //!      └ decide::find       host + canonical path + method → one route
 //!         └ filters         the fixed slots before the caller: cors; then rates by client or header
-//!            └ identity     the caller's token, from the cache or verified
+//!            └ identity     the caller's token, from the cache or verified; then rates by claim
 //!               └ decide::judge   may they, and what exactly is done: every template filled in; `ask`: a service is asked, and judged again
 //!                  └ filters      the route's own list, outermost first
-//!                     └ action    forward → peer, or an answer of our own
+//!                     └ action    forward → peer, or an answer of our own; rates by body where it is read
 //!         ┌ filters         response hooks in reverse, for our own answers and for failures too
 //!   ┌ telling               one access-log line, one metrics update
 //! ```

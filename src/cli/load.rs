@@ -15,6 +15,7 @@ use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::redis::RedisStore;
 use crate::rates::Rates;
+use crate::rates::shared::{RedisRates, SharedRates};
 use crate::server::{Load, Loader};
 use crate::services::Fleet;
 use crate::table::Table;
@@ -39,12 +40,17 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
     let metrics = Arc::new(Metrics::new().context("metrics can't be registered")?);
     let fleet = Fleet::new(&metrics.registry, None)?;
     let session_metrics = SessionMetrics::register(&metrics.registry)?;
-    let store: Arc<dyn SessionStore> = match conf.as_ref().ok().and_then(Conf::redis) {
-        Some(options) => RedisStore::new(&options, &metrics.registry)?,
-        None => Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())),
+    let redis = conf.as_ref().ok().and_then(Conf::redis);
+    let (store, shared): (Arc<dyn SessionStore>, Option<Arc<dyn SharedRates>>) = match &redis {
+        Some(options) => {
+            let store = RedisStore::new(options, &metrics.registry)?;
+            let shared = RedisRates::new(store.place(), options.timeout);
+            (store, Some(Arc::new(shared)))
+        }
+        None => (Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_SESSIONS, session_metrics.clone())), None),
     };
     let key_sets = KeySets::new(&metrics.registry)?;
-    let rates = Rates::new(&metrics.registry)?;
+    let rates = Rates::new(&metrics.registry, shared)?;
     let (path, filters) = (paths.routes.clone(), filters.to_vec());
     let loader = Loader { path, environment, fleet, store, metrics, session_metrics, key_sets, rates, filters };
     let (routes, text) = loader.load()?;

@@ -26,7 +26,8 @@ pub struct Conf {
     /// Where operators and Prometheus come in.
     #[serde(default)]
     pub admin: Try<Admin>,
-    /// Where sessions are kept: `memory`, the URL of a Redis that gateways share, or `{ redis: URL, timeout: 200ms }`. Default memory.
+    /// Where sessions and the counts of `rate` are kept: `memory`, the URL of a Redis that gateways share, or
+    /// `{ redis: URL, timeout: 200ms }`. Default memory.
     #[serde(default)]
     pub sessions: Option<Try<LineOrMap<SessionsLine, SharedSessions>>>,
     /// Networks whose `X-Forwarded-*` headers are believed.

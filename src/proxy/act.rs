@@ -49,7 +49,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
     if let (Action::Forward(forward), Verdict::Forward(onward)) = (&route.action, &verdict)
         && !route.is_buffered()
     {
-        rates::settle(ctx);
+        rates::settle(ctx).await;
         if body::announced(session).is_some_and(|length| length > route.limits.body) {
             return respond::refuse(session, ctx, Reason::BodyTooLarge.into(), By::Engine).await.map(|()| true);
         }
@@ -94,9 +94,9 @@ async fn decide(head: &RequestHeader, ctx: &mut Ctx) -> Result<Result<Decided>, 
         // A `cors` slot answers every preflight; without it the method that was asked is not this one.
         return Err(Reason::MethodNotAllowed.into());
     }
-    rates::before_the_caller(ctx, &head.headers)?;
+    rates::before_the_caller(ctx, &route, &head.headers).await?;
     ctx.caller = caller(&route, head, ctx).await;
-    rates::of_the_caller(ctx)?;
+    rates::of_the_caller(ctx, &route).await?;
     if let Caller::Known { identity, .. } = &ctx.caller {
         ctx.facts.claims = Some(identity.claims.clone());
     }
@@ -217,7 +217,7 @@ async fn buffered(
         head.set_method(Method::GET);
     }
     let sent = read_body(session, ctx, route, route.limits.body).await?;
-    rates::of_the_body(ctx, &sent)?;
+    rates::of_the_body(ctx, route, &sent).await?;
     let scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(session.req_header(), ctx) };
     let question = Call { head, body: sent, reply_limit: route.limits.reply };
     ctx.service = Some(forward.pool.name().clone());
@@ -290,7 +290,7 @@ async fn session_answer(
             ctx.service = Some(login.service().clone());
             let head = own_head(session.req_header(), ctx, false)?;
             let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
-            rates::of_the_body(ctx, &sent)?;
+            rates::of_the_body(ctx, route, &sent).await?;
             let client = session.req_header();
             let values: Vec<&str> = ctx.values.iter().map(|v| &**v).collect();
             let request_body = Some(Body::new(sent.clone()));

@@ -65,7 +65,7 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, mut refusal: Re
 /// Writes an answer.
 pub(super) async fn send(session: &mut Session, ctx: &mut Ctx, mut answer: Answer, by: By) -> Result<()> {
     // Before the client learns how it went: the next request already sees it.
-    rates::settle(ctx);
+    rates::settle(ctx).await;
     let content = std::mem::take(&mut answer.content);
     let mut head = ResponseHeader::build_no_case(answer.status, Some(answer.headers.len() + 6))?;
     for (name, value) in &answer.headers {

@@ -35,6 +35,10 @@ impl Buckets {
         Buckets { gcra, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
+    pub fn gcra(&self) -> Gcra {
+        self.gcra
+    }
+
     /// Counts one for this key.
     ///
     /// # Errors

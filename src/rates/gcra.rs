@@ -10,7 +10,7 @@ use hilum_filters::units::Rate;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gcra {
     interval: u64,
-    /// How far ahead of now the number may be before another one.
+    /// How far ahead of now the number may be before another one; so many whole intervals.
     tolerance: u64,
 }
 
@@ -20,6 +20,12 @@ impl Gcra {
         // Rounded up: never more than what is written.
         let interval = per.div_ceil(u64::from(rate.count())).max(1);
         Gcra { interval, tolerance: interval.saturating_mul(u64::from(rate.count()) - 1) }
+    }
+
+    /// Interval and tolerance in microseconds, rounded up as the interval is: for clocks that count no finer.
+    pub fn micros(self) -> (u64, u64) {
+        let interval = self.interval.div_ceil(1000);
+        (interval, interval.saturating_mul(self.tolerance / self.interval))
     }
 
     /// One more at `now`: the key's new number, or how long to wait for it to be allowed.

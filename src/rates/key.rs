@@ -35,6 +35,10 @@ impl fmt::Debug for Value<'_> {
     }
 }
 
+/// How the keys of shared counts begin, so that whoever looks into the store knows whose they are.
+const PREFIX: &str = "hilum:rate:";
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 impl Value<'_> {
     /// An IPv4 address, or the /64 of an IPv6 address: who has one address of it has all of them (RFC 6177).
     pub fn of_client(address: IpAddr) -> Value<'static> {
@@ -62,6 +66,26 @@ impl Value<'_> {
     pub fn of_body(body: &[u8], path: &ClaimPath) -> Value<'static> {
         let Ok(UniqueObject(members)) = serde_json::from_slice(body) else { return Value::Absent };
         Value::of_text(path.get(&members).and_then(as_text).map(|text| text.into_owned().into()))
+    }
+
+    /// What a limit of this name counts by in a store that other gateways read: the same for all of them, and no text that somebody
+    /// sent. Whoever reads the store can still try guesses; the seeded hash of a gateway's own counts is not to be guessed at.
+    pub fn shared_key(&self, limit: &str) -> String {
+        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+        digest.update(limit.as_bytes());
+        match self {
+            Value::Absent => digest.update(&[0, 0]),
+            Value::Is(bytes) => {
+                digest.update(&[0, 1]);
+                digest.update(bytes);
+            }
+        }
+        let mut key = String::with_capacity(PREFIX.len() + 64);
+        key.push_str(PREFIX);
+        for byte in digest.finish().as_ref() {
+            key.extend([byte >> 4, byte & 15].map(|half| char::from(HEX[usize::from(half)])));
+        }
+        key
     }
 
     /// Without the differences that most services don't see: they would be new accounts to us and the same one to them.
@@ -114,6 +138,20 @@ mod tests {
             assert!(same(&of(text), &Value::Absent), "{text}");
         }
         assert!(same(&of(r#"{"user":{"email":7}}"#), &of(r#"{"user":{"email":"7"}}"#)));
+    }
+
+    #[test]
+    fn a_shared_key_tells_limits_and_values_apart_and_shows_neither() {
+        let ana = || Value::Is(b"ana@example.org".as_slice().into());
+        let key = ana().shared_key("login");
+        assert_eq!(key, ana().shared_key("login"), "the same on every gateway");
+        assert!(key.strip_prefix(PREFIX).is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| HEX.contains(&b))));
+        let others = [
+            ana().shared_key("logi"),
+            Value::Absent.shared_key("login"),
+            Value::Is(b"".as_slice().into()).shared_key("login"),
+        ];
+        assert!(!others.contains(&key) && others[1] != others[2]);
     }
 
     #[test]

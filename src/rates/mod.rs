@@ -1,5 +1,5 @@
-//! How often? Limits that requests are counted against: [`gcra`] is the arithmetic, [`key`] what is counted by, [`buckets`] what is
-//! known of the keys of one limit.
+//! How often? Limits that requests are counted against: [`gcra`] is the arithmetic, [`key`] what is counted by, [`buckets`] what this
+//! gateway knows of the keys of one limit, [`shared`] what gateways know together. While they can't be asked, each counts for itself.
 //!
 //! What is known outlives the table: a limit that stands in the new file as in the old one goes on counting where it was. No text
 //! of a key is kept, only a hash.
@@ -7,6 +7,7 @@
 pub mod buckets;
 pub mod gcra;
 pub mod key;
+pub mod shared;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -21,6 +22,7 @@ use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use self::buckets::{Buckets, Hashed};
 use self::gcra::Gcra;
 pub use self::key::{Key, Value};
+use self::shared::{Down, SharedRates};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,6 +51,7 @@ pub struct Place {
 pub struct Rates {
     clock: Clock,
     known: Mutex<HashMap<Place, Weak<Buckets>>>,
+    shared: Option<Arc<dyn SharedRates>>,
     results: Results,
 }
 
@@ -64,6 +67,7 @@ struct Clock {
 struct Results {
     allowed: IntCounter,
     limited: IntCounter,
+    local: IntCounter,
 }
 
 /// One limit, ready to count.
@@ -72,36 +76,42 @@ pub struct Limit {
     pub key: Key,
     pub count: Count,
     buckets: Arc<Buckets>,
+    /// Where gateways count together, and what this limit is called there.
+    shared: Option<(Arc<dyn SharedRates>, Box<str>)>,
     clock: Clock,
     results: Results,
 }
 
 /// One that was counted, and may turn out not to count. Dropped, it stays counted: unsure means no.
 #[derive(Debug)]
-pub struct Taken {
-    buckets: Arc<Buckets>,
-    key: Hashed,
+pub enum Taken {
+    Here { buckets: Arc<Buckets>, key: Hashed },
+    Shared { shared: Arc<dyn SharedRates>, key: String, rate: Gcra },
 }
 
 impl Rates {
     /// # Errors
     /// The registry has a metric of that name, which is a defect of ours.
-    pub fn new(registry: &Registry) -> anyhow::Result<Self> {
+    pub fn new(registry: &Registry, shared: Option<Arc<dyn SharedRates>>) -> anyhow::Result<Self> {
         let name = "hilum_rates_total";
-        let counters = IntCounterVec::new(Opts::new(name, "Requests held against a `rate`, by result."), &["result"]);
+        let help = "Requests held against a `rate`, by result; `local` besides: the shared counts could not be asked.";
+        let counters = IntCounterVec::new(Opts::new(name, help), &["result"]);
         let counters = counters.with_context(|| format!("making {name}"))?;
         registry.register(Box::new(counters.clone())).with_context(|| format!("registering {name}"))?;
-        let [allowed, limited] = ["allowed", "limited"].map(|result| counters.with_label_values(&[result]));
+        let [allowed, limited, local] =
+            ["allowed", "limited", "local"].map(|result| counters.with_label_values(&[result]));
         Ok(Rates {
             clock: Clock { start: Instant::now(), seeds: RandomState::new() },
             known: Mutex::default(),
-            results: Results { allowed, limited },
+            shared,
+            results: Results { allowed, limited, local },
         })
     }
 
     /// The limit of that place, with what is known of its keys.
     pub fn limit(&self, place: Place) -> Limit {
         let (key, count) = (place.key.clone(), place.count);
+        let shared = self.shared.clone().map(|shared| (shared, format!("{place:?}").into()));
         let mut known = self.known.lock();
         known.retain(|_, buckets| buckets.strong_count() > 0);
         let buckets = known.get(&place).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -109,7 +119,7 @@ impl Rates {
             known.insert(place, Arc::downgrade(&new));
             new
         });
-        Limit { key, count, buckets, clock: self.clock.clone(), results: self.results.clone() }
+        Limit { key, count, buckets, shared, clock: self.clock.clone(), results: self.results.clone() }
     }
 }
 
@@ -118,26 +128,48 @@ impl Limit {
     ///
     /// # Errors
     /// It is one too many; so long the client shall wait.
-    pub fn take(&self, value: &Value<'_>, now: Instant) -> Result<Taken, Duration> {
+    pub async fn take(&self, value: &Value<'_>, now: Instant) -> Result<Taken, Duration> {
+        let taken = match self.take_shared(value).await {
+            Some(Ok(taken)) => taken,
+            Some(Err(Down)) => {
+                self.results.local.inc();
+                self.take_here(value, now)
+            }
+            None => self.take_here(value, now),
+        };
+        match &taken {
+            Ok(_) => self.results.allowed.inc(),
+            Err(_) => self.results.limited.inc(),
+        }
+        taken
+    }
+
+    async fn take_shared(&self, value: &Value<'_>) -> Option<Result<Result<Taken, Duration>, Down>> {
+        let (shared, name) = self.shared.as_ref()?;
+        let (key, rate) = (value.shared_key(name), self.buckets.gcra());
+        Some(match shared.take(&key, rate).await {
+            Ok(None) => Ok(Ok(Taken::Shared { shared: shared.clone(), key, rate })),
+            Ok(Some(wait)) => Ok(Err(wait)),
+            Err(down) => Err(down),
+        })
+    }
+
+    fn take_here(&self, value: &Value<'_>, now: Instant) -> Result<Taken, Duration> {
         let key = self.clock.seeds.hash_one(value);
         let now = now.saturating_duration_since(self.clock.start).as_nanos();
-        match self.buckets.take(key, u64::try_from(now).unwrap_or(u64::MAX)) {
-            Ok(()) => {
-                self.results.allowed.inc();
-                Ok(Taken { buckets: self.buckets.clone(), key })
-            }
-            Err(wait) => {
-                self.results.limited.inc();
-                Err(Duration::from_nanos(wait))
-            }
-        }
+        let taken = self.buckets.take(key, u64::try_from(now).unwrap_or(u64::MAX));
+        taken.map(|()| Taken::Here { buckets: self.buckets.clone(), key }).map_err(Duration::from_nanos)
     }
 }
 
 impl Taken {
     /// It does not count after all.
-    pub fn give_back(self) {
-        self.buckets.give_back(self.key);
+    pub async fn give_back(self) {
+        match self {
+            Taken::Here { buckets, key } => buckets.give_back(key),
+            // Who can't be told goes on counting it, until the limit's own time is over.
+            Taken::Shared { shared, key, rate } => drop(shared.give_back(&key, rate).await),
+        }
     }
 }
 
@@ -149,13 +181,13 @@ mod tests {
         Place { of: of.into(), index: 0, allow: allow.parse().expect("a rate"), key: Key::Client, count: Count::All }
     }
 
-    #[test]
-    fn a_limit_that_stands_in_the_next_file_too_goes_on_counting() {
-        let rates = Rates::new(&Registry::new()).expect("a new registry");
+    #[tokio::test]
+    async fn a_limit_that_stands_in_the_next_file_too_goes_on_counting() {
+        let rates = Rates::new(&Registry::new(), None).expect("a new registry");
         let (now, client) = (Instant::now(), Value::of_client([192, 0, 2, 1].into()));
         let old = rates.limit(place("route a", "2/1m"));
-        assert!(old.take(&client, now).is_ok() && old.take(&client, now).is_ok());
-        let wait = old.take(&client, now).expect_err("two were all");
+        assert!(old.take(&client, now).await.is_ok() && old.take(&client, now).await.is_ok());
+        let wait = old.take(&client, now).await.expect_err("two were all");
         assert_eq!(wait.as_secs(), 30);
         let (same, other, wider) = (
             rates.limit(place("route a", "2/1m")),
@@ -163,21 +195,54 @@ mod tests {
             rates.limit(place("route a", "3/1m")),
         );
         drop(old);
-        assert!(same.take(&client, now).is_err());
-        assert!(other.take(&client, now).is_ok() && wider.take(&client, now).is_ok());
+        assert!(same.take(&client, now).await.is_err());
+        assert!(other.take(&client, now).await.is_ok() && wider.take(&client, now).await.is_ok());
         drop((same, other, wider));
         rates.limit(place("route c", "1/1m"));
         assert_eq!(rates.known.lock().len(), 1, "what no table has is forgotten");
     }
 
-    #[test]
-    fn who_leaves_the_value_out_shares_one_count() {
-        let rates = Rates::new(&Registry::new()).expect("a new registry");
+    #[tokio::test]
+    async fn who_leaves_the_value_out_shares_one_count() {
+        let rates = Rates::new(&Registry::new(), None).expect("a new registry");
         let limit = rates.limit(place("route a", "1/1m"));
         let now = Instant::now();
-        let taken = limit.take(&Value::Absent, now).expect("the first");
-        assert!(limit.take(&Value::Absent, now).is_err());
-        taken.give_back();
-        assert!(limit.take(&Value::Absent, now).is_ok());
+        let taken = limit.take(&Value::Absent, now).await.expect("the first");
+        assert!(limit.take(&Value::Absent, now).await.is_err());
+        taken.give_back().await;
+        assert!(limit.take(&Value::Absent, now).await.is_ok());
+    }
+
+    /// Down as long as nobody says otherwise; then it always says how long to wait.
+    #[derive(Debug, Default)]
+    struct Scripted(std::sync::atomic::AtomicBool);
+
+    #[async_trait::async_trait]
+    impl SharedRates for Scripted {
+        async fn take(&self, _: &str, _: Gcra) -> Result<Option<Duration>, Down> {
+            match self.0.load(std::sync::atomic::Ordering::Relaxed) {
+                true => Ok(Some(Duration::from_secs(9))),
+                false => Err(Down),
+            }
+        }
+
+        async fn give_back(&self, _: &str, _: Gcra) -> Result<(), Down> {
+            Err(Down)
+        }
+    }
+
+    #[tokio::test]
+    async fn while_the_shared_counts_can_not_be_asked_each_gateway_counts_for_itself() {
+        let shared = Arc::new(Scripted::default());
+        let rates = Rates::new(&Registry::new(), Some(shared.clone())).expect("a new registry");
+        let limit = rates.limit(place("route a", "2/1m"));
+        let now = Instant::now();
+        assert!(limit.take(&Value::Absent, now).await.is_ok() && limit.take(&Value::Absent, now).await.is_ok());
+        assert_eq!(limit.take(&Value::Absent, now).await.map(|_| ()), Err(Duration::from_secs(30)));
+        let results = &rates.results;
+        assert_eq!([results.allowed.get(), results.limited.get(), results.local.get()], [2, 1, 3]);
+        shared.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(limit.take(&Value::Absent, now).await.map(|_| ()), Err(Duration::from_secs(9)));
+        assert_eq!([results.allowed.get(), results.limited.get(), results.local.get()], [2, 2, 3]);
     }
 }

@@ -8,7 +8,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("router", &[]),
     ("identity", &[]),
     ("services", &[]),
-    ("rates", &["identity::claims", "identity::unique"]),
+    ("rates", &["identity::claims", "identity::redis", "identity::unique"]),
     // Of the machine, only the types that users write: they are parsed while the file is read, so an error has its place.
     ("config", &["router", "identity::claims", "identity::redis::RedisOptions", "services::PeerOptions"]),
     ("template", &["router", "identity::claims"]),

@@ -211,3 +211,30 @@ async fn a_doctor_and_an_institution_reach_their_own_patients_and_an_institution
     let unknown = format!("GET /api/v1/patients/{}\n{doctor}", strangers[1]);
     expect(&unknown, &gateway.send(&unknown).await, "503 ask_failed\n~ No se puede comprobar el permiso");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_guesses_a_password_is_stopped_and_learns_no_account() {
+    let (gateway, _demo) = start().await;
+    let guess = async |email: &str| {
+        let body = serde_json::json!({ "email": email, "password": "Adivinado.2025" });
+        gateway.send(&format!("POST /api/web/auth/login\nContent-Type: application/json\n\n{body}")).await
+    };
+    let account = ACCOUNTS.iter().find(|account| account.user_type == "patient").expect("there is one of each").email;
+    let (known, unknown) = (guess(account).await, guess("nadie@example.com").await);
+    expect("a wrong password", &known, "401 login_refused");
+    assert_eq!((known.status, known.text()), (unknown.status, unknown.text()), "nobody learns who has an account");
+    for email in [account, "nadie@example.com"] {
+        let guesses = std::cell::Cell::new(1);
+        let limited = eventually("the account to be shut", async || {
+            guesses.set(guesses.get() + 1);
+            Some(guess(email).await).filter(|answer| answer.status != 401)
+        })
+        .await;
+        let expected = "429 rate_limited\n{\"status\":\"error\",\"message\":\"Demasiados intentos. Espere un momento\",\"code\":429}\nretry-after: *\n!set-cookie";
+        expect(email, &limited, expected);
+        let guesses = guesses.get();
+        // One more where a slow machine took the six seconds in which one comes back.
+        assert!((11..=13).contains(&guesses), "{email}: the guess number {guesses} was too many");
+    }
+    sign_in(&gateway, "doctor").await;
+}

@@ -101,6 +101,29 @@ async fn a_header_a_claim_and_a_field_of_the_body_are_counted_each_by_its_value(
 }
 
 #[tokio::test]
+async fn behind_a_proxy_that_is_believed_each_of_its_clients_is_one() {
+    let routes = r#"
+version: 1
+routes: [{ match: GET /, auth: public, respond: { text: ok }, rate: [{ allow: 1/1h, key: client }] }]
+"#;
+    let gateway = Gateway::with(routes).conf("trusted_proxies: [127.0.0.0/8]").start().await;
+    let from = |address: &str| format!("GET /\nX-Forwarded-For: {address}");
+    check(
+        &gateway,
+        &[
+            (&from("192.0.2.1"), "200"),
+            (&from("192.0.2.2"), "200"),
+            (&from("192.0.2.1"), "429 rate_limited"),
+            // What the client wrote itself stands further left and is not believed.
+            (&from("198.51.100.7, 192.0.2.1"), "429 rate_limited"),
+            (&from("2001:db8::1"), "200"),
+            (&from("2001:db8::2"), "429 rate_limited"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_limit_of_a_group_is_shared_by_its_routes() {
     let (gateway, _service) = before_a_puppet(&format!("{TOKENS}{ROUTES}")).await;
     check(
@@ -151,12 +174,7 @@ async fn a_reload_keeps_the_counts_of_a_limit_that_did_not_change() {
 
 /// A sign-in before a service that is told in the path whether the password is right.
 async fn before_a_sign_in(rate: &str) -> (Gateway, Service) {
-    let token = token("patient");
-    let service = Service::start(move |seen| match seen.target == "/auth/right" {
-        true => Reply::json(200, format!(r#"{{"access_token":"{token}"}}"#)),
-        false => Reply::json(401, r#"{"detail":"wrong"}"#),
-    })
-    .await;
+    let service = sign_in_service().await;
     let routes = format!(
         r#"
 {TOKENS}
@@ -170,6 +188,16 @@ routes:
     );
     let gateway = before(&service, &routes).await;
     (gateway, service)
+}
+
+/// Knows by the path whether the password is right.
+async fn sign_in_service() -> Service {
+    let token = token("patient");
+    Service::start(move |seen| match seen.target == "/auth/right" {
+        true => Reply::json(200, format!(r#"{{"access_token":"{token}"}}"#)),
+        false => Reply::json(401, r#"{"detail":"wrong"}"#),
+    })
+    .await
 }
 
 fn sign_in(email: &str, password: &str) -> String {
@@ -233,4 +261,76 @@ async fn one_address_can_not_try_one_password_on_every_account() {
     }
     expect("one more", &gateway.send(&sign_in("user20@example.org", "wrong")).await, "429 rate_limited");
     assert_eq!(service.seen().len(), 20);
+}
+
+/// So much time that a busy machine of tests does not look like a Redis that is down.
+const CONF: &str = "sessions: { redis: \"${REDIS_URL}\", timeout: 5s }";
+
+async fn before_redis(redis: &Redis, service: &Service, rate: &str) -> Gateway {
+    let routes = format!(
+        r#"
+version: 1
+services: {{ a: {{ peers: ["${{A}}"] }} }}
+{TOKENS}
+routes:
+  - {{ name: open, match: GET /open, auth: public, respond: {{ text: ok }}, rate: [{{ allow: 4/1h, key: client }}] }}
+  - name: login
+    match: POST /login
+    auth: public
+    session: {{ login: {{ token: web, service: a, path: "/auth/{{query.outcome:-wrong}}" }} }}
+    rate: [{rate}]
+"#
+    );
+    let gateway = Gateway::with(&routes).conf(CONF).env("A", service.url()).env("SECRET", SECRET);
+    gateway.env("REDIS_URL", redis.url()).start().await
+}
+
+#[tokio::test]
+async fn gateways_with_one_redis_count_together_and_without_it_each_for_itself() {
+    let (mut redis, service) = (Redis::start().await, sign_in_service().await);
+    let (one, two) =
+        (before_redis(&redis, &service, BY_ACCOUNT).await, before_redis(&redis, &service, BY_ACCOUNT).await);
+    for gateway in [&one, &two] {
+        for _ in 0..2 {
+            expect("four in all", &gateway.send("GET /open").await, "200");
+        }
+    }
+    for gateway in [&one, &two] {
+        let limited = gateway.send("GET /open").await;
+        expect("one too many", &limited, "429 rate_limited");
+        let wait: u64 = limited.header("retry-after").and_then(|v| v.parse().ok()).expect("seconds");
+        assert!((890..=900).contains(&wait), "{wait}");
+    }
+    for n in 0..12 {
+        let gateway = if n % 2 == 0 { &one } else { &two };
+        expect(&format!("right {n}"), &gateway.send(&sign_in("ana@example.org", "right")).await, "200");
+    }
+    for n in 0..10 {
+        let gateway = if n % 2 == 0 { &one } else { &two };
+        expect(&format!("wrong {n}"), &gateway.send(&sign_in("Ana@example.org", "wrong")).await, "401 login_refused");
+    }
+    for gateway in [&one, &two] {
+        expect("shut", &gateway.send(&sign_in("ana@example.org", "right")).await, "429 rate_limited");
+    }
+    let keys: Vec<String> = redis.run(&["KEYS", "*"]).await;
+    assert_eq!(keys.len(), 2, "one for each limit: {keys:?}");
+    for key in &keys {
+        assert!(key.starts_with("hilum:rate:") && !key.contains("ana"), "{key}");
+        let left: i64 = redis.run(&["PTTL", key]).await;
+        assert!((1..=3_600_000).contains(&left), "it goes by itself: {left}");
+    }
+    assert_eq!(one.metrics().await.sum("hilum_rates_total", &[("result", "local")]), 0.0);
+    redis.kill().await;
+    for n in 0..4 {
+        expect(&format!("for itself {n}"), &one.send("GET /open").await, "200");
+    }
+    expect("for itself", &one.send("GET /open").await, "429 rate_limited");
+    expect("the other one", &two.send("GET /open").await, "200");
+    assert_eq!(one.metrics().await.sum("hilum_rates_total", &[("result", "local")]), 5.0);
+    redis.restart().await;
+    // What is asked of an empty Redis is allowed again, as soon as it is asked.
+    eventually("the gateways to count together again", async || {
+        Some(one.send("GET /open").await).filter(|answer| answer.status == 200)
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! The connection to Redis on which questions are asked: one for all, opened when it is needed, given up when it fails. A store
 //! that does not answer costs one timeout and then nothing, until a single question finds it well again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use super::super::now::Now;
 use super::place::Place;
 
 /// Asks Redis.
-pub(super) struct Link {
-    place: Place,
+pub struct Link {
+    place: Arc<Place>,
     /// Bounds one question with everything that it takes, a new connection included.
     timeout: Duration,
+    what: &'static str,
     connection: Mutex<Option<MultiplexedConnection>>,
     /// Held by the one who connects.
     connecting: tokio::sync::Mutex<()>,
@@ -27,7 +29,7 @@ pub(super) struct Link {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
+pub enum Failed {
     /// Redis can't be reached, is too slow, or won't serve us.
     Down,
     /// The key holds something that is no text.
@@ -35,10 +37,12 @@ pub(super) enum Failed {
 }
 
 impl Link {
-    pub(super) fn new(place: Place, timeout: Duration) -> Self {
+    /// `what` is asked for, for the log.
+    pub fn new(place: Arc<Place>, timeout: Duration, what: &'static str) -> Self {
         Link {
             place,
             timeout,
+            what,
             connection: Mutex::new(None),
             connecting: tokio::sync::Mutex::new(()),
             breaker: Breaker::default(),
@@ -46,12 +50,12 @@ impl Link {
         }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &Arc<Place> {
         &self.place
     }
 
     /// Sends commands that may be sent twice. Answers within the timeout, whatever happens.
-    pub(super) async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failed> {
+    pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failed> {
         if !self.breaker.admits(Now::read().tick()) {
             return Err(Failed::Down);
         }
@@ -71,9 +75,10 @@ impl Link {
         };
         // Whatever is still on its way on this connection is nobody's any more.
         *self.connection.lock() = None;
+        self.place.doubt();
         self.breaker.open(Now::read().tick());
         if self.is_up.swap(false, Relaxed) {
-            log::warn!("sessions can't be looked up: redis: {error}");
+            log::warn!("{} can't be looked up: redis: {error}", self.what);
         }
         Err(Failed::Down)
     }
@@ -81,7 +86,7 @@ impl Link {
     fn well(&self) {
         self.breaker.close();
         if !self.is_up.swap(true, Relaxed) {
-            log::info!("sessions can be looked up again");
+            log::info!("{} can be looked up again", self.what);
         }
     }
 

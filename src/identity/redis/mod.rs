@@ -5,7 +5,7 @@
 //! again costs no round trip, and a sign-out anywhere is known everywhere within milliseconds, at the latest after `max_staleness`.
 
 mod line;
-mod link;
+pub mod link;
 mod listen;
 mod place;
 #[cfg(test)]
@@ -23,7 +23,7 @@ use prometheus::{IntGauge, Registry};
 use redis::pipe;
 use tokio::sync::Notify;
 
-use place::Place;
+pub use place::Place;
 
 use super::key::{KeyTemplate, SessionKey, digest_of};
 use super::now::Now;
@@ -85,7 +85,7 @@ impl RedisStore {
         let stream_up = IntGauge::new("hilum_session_stream_up", help).context("making hilum_session_stream_up")?;
         registry.register(Box::new(stream_up.clone())).context("registering hilum_session_stream_up")?;
         Ok(Arc::new_cyclic(|this| RedisStore {
-            link: link::Link::new(place, options.timeout),
+            link: link::Link::new(Arc::new(place), options.timeout, "sessions"),
             standings: Standings::default(),
             generation: AtomicU64::new(0),
             proven: AtomicU64::new(0),
@@ -95,6 +95,11 @@ impl RedisStore {
             told_refused: AtomicBool::new(false),
             this: this.clone(),
         }))
+    }
+
+    /// Where its Redis is, for whoever keeps something else there.
+    pub fn place(&self) -> Arc<Place> {
+        self.link.place().clone()
     }
 
     /// Everything that Redis shall tell of. It refuses prefixes of which one begins with another.

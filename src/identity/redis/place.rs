@@ -5,7 +5,7 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisResult, TlsMode};
 
 /// Made from a URL: `redis://` or `rediss://`, or with Sentinels `redis+sentinel://[user:password@]host:port,host:port/NAME[/database]`.
-pub(super) struct Place {
+pub struct Place {
     /// Who it is, as far as is known.
     known: Mutex<Option<Client>>,
     /// Those who know better.
@@ -52,6 +52,13 @@ impl Place {
         // Whom nobody knows any more is not asked.
         *self.known.lock() = found.as_ref().ok().cloned();
         found
+    }
+
+    /// It does not answer; by now it may be another one.
+    pub(super) fn doubt(&self) {
+        if self.sentinels.is_some() {
+            *self.known.lock() = None;
+        }
     }
 
     /// Who was Redis when it was last looked for; whoever listens to its changes looks whenever they end.

@@ -50,7 +50,7 @@ fn problems(text: &str) -> Vec<Problem> {
         metrics: &metrics,
         session_metrics: &session_metrics,
         key_sets: &KeySets::new(&metrics.registry).expect("metrics"),
-        rates: &Rates::new(&metrics.registry).expect("metrics"),
+        rates: &Rates::new(&metrics.registry, None).expect("metrics"),
         filters: &[hilum_filters::FILTERS],
     };
     Table::compile(&routes, text, &parts, &mut problems);
