@@ -1,5 +1,6 @@
 //! Everything under one name in `tokens:`, from the headers of a request to who is calling.
 
+mod options;
 mod refresh;
 
 use std::fmt;
@@ -7,54 +8,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use quick_cache::sync::Cache;
 
+pub use options::{SessionOptions, TokenOptions};
 pub use refresh::Refreshing;
 
 use super::caller::{Caller, Identity};
 use super::claims::ClaimPath;
 use super::cookie::CookieOptions;
-use super::key::{KeyTemplate, SessionKey};
+use super::key::SessionKey;
 use super::keys::{KeySet, Renewed};
 use super::metrics::SessionMetrics;
 use super::now::Now;
 use super::refresh::{Origin, Refresh};
 use super::source::{By, Presented, Source, find, find_all};
 use super::store::{NewSession, PutError, SessionStore, StoreDown};
-use super::verify::{NotVerified, Refused, Verifier, VerifyOptions};
-
-/// What `tokens:` says under one name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenOptions {
-    pub name: Arc<str>,
-    /// Where it is looked for, in order; at least one place.
-    pub sources: Vec<Source>,
-    pub verify: VerifyOptions,
-    /// Without it a good token is enough, and a logout is impossible.
-    pub session: Option<SessionOptions>,
-    /// The headers by which a service is told who is calling, each at most once.
-    pub identity: Vec<(HeaderName, ClaimPath)>,
-    /// What a login sets; one of `sources` reads it.
-    pub cookie: Option<CookieOptions>,
-    /// How many verified tokens are remembered; at least one. Each takes about 1 KB.
-    pub cached: usize,
-}
-
-impl TokenOptions {
-    /// The default of `cached`.
-    pub const CACHED: usize = 100_000;
-}
-
-/// What `session:` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionOptions {
-    pub key: KeyTemplate,
-    /// For how long a "yes" of a store that has to be waited for is believed. A store that answers at once is asked on
-    /// every request, and then nothing is ever stale.
-    pub max_staleness: Duration,
-}
+use super::verify::{NotVerified, Refused, Verifier};
 
 /// Finds, verifies and remembers the tokens of one kind. Shows no token and no secret in `Debug`.
 pub struct Token {
@@ -99,9 +69,9 @@ impl Token {
         store: Arc<dyn SessionStore>,
         metrics: SessionMetrics,
     ) -> Result<Self, String> {
-        check(&options)?;
+        options.check()?;
         if let Some(refresh) = &refresh {
-            check_refresh(&options, refresh)?;
+            options.check_refresh(refresh)?;
         }
         if let Some(session) = &options.session {
             store.expect(&session.key)?;
@@ -391,53 +361,6 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-fn check(options: &TokenOptions) -> Result<(), String> {
-    let TokenOptions { sources, identity, cookie, cached, .. } = options;
-    if sources.is_empty() {
-        return Err("it is looked for nowhere: write `from: [{ header: Authorization, scheme: Bearer }]`".into());
-    }
-    for (index, source) in sources.iter().enumerate() {
-        source.check()?;
-        if sources[..index].contains(source) {
-            return Err("a place in `from` is written twice".into());
-        }
-    }
-    for (index, (name, path)) in identity.iter().enumerate() {
-        if identity[..index].iter().any(|(other, _)| other == name) {
-            return Err(format!("`{name}` would be written twice: from `{path}`, and from another claim"));
-        }
-        if *name == AUTHORIZATION {
-            return Err("`Authorization` carries the token itself to services, so no claim can be written there".into());
-        }
-    }
-    if let Some(cookie) = cookie {
-        cookie.check()?;
-        if !sources.iter().any(|source| matches!(source, Source::Cookie { name } if *name == cookie.name)) {
-            let name = &cookie.name;
-            return Err(format!(
-                "the cookie `{name}` would be set and never read: add `{{ cookie: {name} }}` to `from`"
-            ));
-        }
-    }
-    if *cached == 0 {
-        return Err("at least one verified token must be remembered".into());
-    }
-    Ok(())
-}
-
-fn check_refresh(options: &TokenOptions, refresh: &Refresh) -> Result<(), String> {
-    if options.session.is_none() || options.cookie.is_none() {
-        return Err("a `refresh` gives a browser its next cookie, so it needs `session` and `cookie`".into());
-    }
-    if refresh.before >= options.verify.max_lifetime {
-        return Err("`refresh.before` is as long as a token may last, so every request would be for a new one".into());
-    }
-    if refresh.max <= refresh.before {
-        return Err("`refresh.max` is over before the first refresh is due".into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

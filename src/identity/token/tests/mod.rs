@@ -16,6 +16,8 @@ use super::super::refresh::Claim;
 use super::super::standing::Standing;
 use super::super::testkit::{HS256, TODAY, claim, metrics, options as verify_options, secret, sign, today, token_of};
 use super::*;
+use crate::identity::verify::VerifyOptions;
+use http::header::AUTHORIZATION;
 
 const SECOND: Duration = Duration::from_secs(1);
 
