@@ -73,7 +73,12 @@ async fn a_sign_out_on_one_gateway_is_known_to_the_other_within_milliseconds() {
         "{LOGOUTS} sign-outs, refused by the other gateway after: p50 {p50:?}, p90 {p90:?}, p99 {p99:?}, worst {worst:?}"
     );
 
-    // Everyone who stays is known by now, so nobody is asked for again.
+    // From here on everyone who stays is known, so nobody is asked for again.
+    for token in staying {
+        for client in [&mut a, &mut b] {
+            assert_eq!(client.send(&request("GET /me", token)).await.status, 200);
+        }
+    }
     let (before, sent) = (redis.calls(LOOK).await, handled(&one, &two).await);
     tokio::time::timeout(PATIENCE, async { while handled(&one, &two).await < sent + 1500.0 {} })
         .await
