@@ -17,7 +17,7 @@ use hilum::identity::metrics::SessionMetrics;
 use hilum::identity::refresh::Claim;
 use hilum::identity::source::Source;
 use hilum::identity::standing::Standing;
-use hilum::identity::store::{NewSession, PutError, StoreDown};
+use hilum::identity::store::{NewSession, Old, PutError, StoreDown};
 use hilum::identity::token::{SessionOptions, TokenOptions};
 use hilum::identity::verify::{KeyOptions, VerifyOptions};
 use hilum::identity::{Caller, Now, SessionStore, Token};
@@ -41,11 +41,11 @@ impl SessionStore for Elsewhere {
         Ok(())
     }
 
-    async fn claim_refresh(&self, _: &SessionKey, _: Duration, _: Now) -> Result<Claim, StoreDown> {
+    async fn claim_refresh(&self, _: Old<'_>, _: Duration, _: Now) -> Result<Claim, StoreDown> {
         Ok(Claim::Never)
     }
 
-    async fn succeed(&self, _: &SessionKey, _: &SessionKey, _: &NewSession<'_>, _: Now) -> Result<bool, PutError> {
+    async fn succeed(&self, _: Old<'_>, _: &SessionKey, _: &NewSession<'_>, _: Now) -> Result<bool, PutError> {
         Ok(false)
     }
 

@@ -20,6 +20,9 @@ pub(super) struct Given {
     pub(super) refresh_token: Option<String>,
 }
 
+/// Longer texts are no tokens of any kind.
+const MOST: usize = 8 * 1024;
+
 impl GivenNames {
     pub(super) fn new(
         access: &Option<ClaimPath>,
@@ -39,12 +42,20 @@ impl GivenNames {
     /// `None`: there is no token, or a lifetime that is none.
     pub(super) fn read(&self, body: &[u8]) -> Option<Given> {
         let body: hilum_filters::api::Claims = serde_json::from_slice(body).ok()?;
-        let text = |path: &ClaimPath| path.get(&body)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let is_one = |text: &&str| !text.is_empty() && text.len() <= MOST;
+        let text = |path: &ClaimPath| path.get(&body)?.as_str().filter(is_one).map(str::to_owned);
         let lifetime = match self.expires.get(&body) {
             None | Some(serde_json::Value::Null) => None,
             Some(value) => Some(Duration::from_secs(value.as_u64()?)),
         };
         Some(Given { token: text(&self.access)?, lifetime, refresh_token: text(&self.refresh) })
+    }
+
+    /// The same body, with null where the refresh token was: a page that could read it would outlive every sign-out.
+    pub(super) fn without_refresh(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let mut body: hilum_filters::api::Claims = serde_json::from_slice(body).ok()?;
+        *self.refresh.get_mut(&mut body)? = serde_json::Value::Null;
+        serde_json::to_vec(&body).ok()
     }
 }
 
@@ -80,5 +91,12 @@ mod tests {
         ] {
             check(body, None);
         }
+    }
+
+    #[test]
+    fn what_is_for_the_gateway_alone_is_shown_to_nobody() {
+        let names = GivenNames::new(&None, &None, &Some("data.refresh".parse().unwrap()));
+        let shown = names.without_refresh(br#"{"access_token":"a","data":{"refresh":"r","x":1}}"#).unwrap();
+        assert_eq!(str::from_utf8(&shown).unwrap(), r#"{"access_token":"a","data":{"refresh":null,"x":1}}"#);
     }
 }

@@ -44,7 +44,16 @@ pub fn compile(written: &token::Refresh, pools: &Named<Pool>, problems: &mut Vec
     for name in [header::CONTENT_TYPE, header::ACCEPT] {
         head.insert_header(name, HeaderValue::from_static("application/json")).expect("is a header");
     }
+    let same = match &written.same {
+        None => vec!["sub".parse().expect("a good path")],
+        Some(same) if same.value.is_empty() => {
+            problems.push(Problem::new(same.at, "without a claim to compare, anybody's token would do"));
+            return None;
+        }
+        Some(same) => same.value.iter().map(|path| path.0.clone()).collect::<Option<_>>()?,
+    };
     Some(Refresh {
+        same,
         before: written.before.and_then(|it| it.0).map_or(BEFORE, |it| it.get()),
         max: written.max.and_then(|it| it.0).map_or(MAX, |it| it.get()),
         issuer: Box::new(Service {

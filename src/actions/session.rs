@@ -192,7 +192,13 @@ impl Login {
             .open_session(&identity, lifetime.unwrap_or(Duration::MAX), refresh_token.as_deref(), now)
             .await
             .map_err(|_| Reason::StoreUnavailable)?;
-        let mut shown = Answer::json(StatusCode::OK, answer.body);
+        let body = match &refresh_token {
+            Some(_) if self.token.is_refreshed() => {
+                self.given.without_refresh(&answer.body).ok_or(Reason::PeerGarbage)?.into()
+            }
+            _ => answer.body,
+        };
+        let mut shown = Answer::json(StatusCode::OK, body);
         if let Some(cookie) = self.token.set_cookie(&identity, ttl, now, attempt.secure) {
             shown.headers.append(header::SET_COOKIE, cookie);
         }

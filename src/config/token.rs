@@ -119,6 +119,9 @@ pub struct Refresh {
     /// such, and the token itself as `Authorization: Bearer`.
     pub service: Placed<String>,
     pub path: Placed<String>,
+    /// The claims by which the next token is known to be the same person's; all must be in both tokens. Default `[sub]`.
+    #[serde(default)]
+    pub same: Option<Placed<Vec<Try<ClaimPath>>>>,
     /// How long a session may go on in all. Default 12h.
     #[serde(default)]
     pub max: Option<Try<Positive<Span>>>,

@@ -21,6 +21,12 @@ impl ClaimPath {
     pub fn get<'c>(&self, claims: &'c Claims) -> Option<&'c Value> {
         self.rest.iter().try_fold(claims.get(&*self.first)?, |value, name| value.as_object()?.get(&**name))
     }
+
+    /// The same, to change it.
+    pub fn get_mut<'c>(&self, claims: &'c mut Claims) -> Option<&'c mut Value> {
+        let first = claims.get_mut(&*self.first)?;
+        self.rest.iter().try_fold(first, |value, name| value.as_object_mut()?.get_mut(&**name))
+    }
 }
 
 impl FromStr for ClaimPath {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::caller::Identity;
+use super::claims::ClaimPath;
 
 /// What `refresh:` says of a token, and who gives out new ones.
 pub struct Refresh {
@@ -16,6 +17,8 @@ pub struct Refresh {
     pub before: Duration,
     /// How long a session may go on in all, counted from its sign-in.
     pub max: Duration,
+    /// The claims by which the next token is known to be the same person's: all must be there, and equal.
+    pub same: Vec<ClaimPath>,
     pub issuer: Box<dyn Issuer>,
 }
 

@@ -14,12 +14,12 @@ use super::standing::{Standing, Stream};
 /// A set of keys, each with an end. One store serves all tokens and outlives every reload.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Hears of the form of keys before any of them is used.
+    /// Hears of the form of keys before any of them is used, and whether their sessions are refreshed.
     ///
     /// # Errors
     /// Why this store can't keep such keys, and what to write instead.
-    fn expect(&self, key: &KeyTemplate) -> Result<(), String> {
-        let _ = key;
+    fn expect(&self, key: &KeyTemplate, refreshed: bool) -> Result<(), String> {
+        let _ = (key, refreshed);
         Ok(())
     }
 
@@ -48,12 +48,13 @@ pub trait SessionStore: Send + Sync {
     async fn put(&self, key: &SessionKey, session: &NewSession<'_>, now: Now) -> Result<(), PutError>;
 
     /// Asks to refresh a session. Of all who ask within `lease` one is told [`Claim::Ours`].
-    async fn claim_refresh(&self, key: &SessionKey, lease: Duration, now: Now) -> Result<Claim, StoreDown>;
+    async fn claim_refresh(&self, old: Old<'_>, lease: Duration, now: Now) -> Result<Claim, StoreDown>;
 
     /// Keeps `session` under `new` as the one that follows `old`. `false`: the old one has ended, so the new one is not kept.
+    /// [`PutError::Taken`]: the new one follows another session already, and no session follows two.
     async fn succeed(
         &self,
-        old: &SessionKey,
+        old: Old<'_>,
         new: &SessionKey,
         session: &NewSession<'_>,
         now: Now,
@@ -64,6 +65,13 @@ pub trait SessionStore: Send + Sync {
 
     /// The store's background work. Does not end; dropped when the process stops.
     async fn tend(&self);
+}
+
+/// A session that is to be followed by another one: its key, and its token, which nobody has but its holder.
+#[derive(Clone, Copy)]
+pub struct Old<'a> {
+    pub key: &'a SessionKey,
+    pub token: &'a str,
 }
 
 /// What is kept of a session.
@@ -88,4 +96,6 @@ pub enum PutError {
     Down,
     /// It holds as many living sessions as it may.
     Full,
+    /// The key belongs to somebody else's session.
+    Taken,
 }

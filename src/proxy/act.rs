@@ -217,7 +217,7 @@ async fn buffered(
         head.set_method(Method::GET);
     }
     let sent = read_body(session, ctx, route, route.limits.body).await?;
-    rates::of_the_body(ctx, route, &sent).await?;
+    rates::of_the_body(ctx, route, &session.req_header().method, &sent).await?;
     let scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(session.req_header(), ctx) };
     let question = Call { head, body: sent, reply_limit: route.limits.reply };
     ctx.service = Some(forward.pool.name().clone());
@@ -290,7 +290,7 @@ async fn session_answer(
             ctx.service = Some(login.service().clone());
             let head = own_head(session.req_header(), ctx, false)?;
             let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
-            rates::of_the_body(ctx, route, &sent).await?;
+            rates::of_the_body(ctx, route, &Method::POST, &sent).await?;
             let client = session.req_header();
             let values: Vec<&str> = ctx.values.iter().map(|v| &**v).collect();
             let request_body = Some(Body::new(sent.clone()));

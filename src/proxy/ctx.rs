@@ -13,7 +13,7 @@ use super::{CLIENT_GONE, Gateway};
 use crate::actions::forward::Onward;
 use crate::identity::token::Refreshing;
 use crate::identity::{Caller, Now};
-use crate::rates::Taken;
+use crate::rates::{Count, Taken};
 use crate::refusal::Reason;
 use crate::services::{Fault, Outcome as PeerOutcome, Picked};
 use crate::table::{Route, Table};
@@ -37,8 +37,8 @@ pub struct Ctx {
     pub(super) refreshing: Option<Refreshing>,
     /// The cookie of that.
     pub(super) new_cookie: Option<HeaderValue>,
-    /// Counted as failures until it is known that they are none.
-    pub(super) taken: Vec<Taken>,
+    /// Counted by limits, until it is known whether that is right.
+    pub(super) taken: Vec<(Taken, Count)>,
     pub(super) trace: Option<TraceParent>,
     pub(super) deadline: Option<Instant>,
     /// The templates of a streamed forward, filled in.
@@ -145,7 +145,10 @@ impl Ctx {
     /// Before an answer begins: the cookie that shall go with it, if there is one by then.
     pub(super) async fn settle(&mut self) {
         if let Some(refreshing) = self.refreshing.take() {
-            self.new_cookie = refreshing.cookie(self.facts.secure).await;
+            // Not to the very end of what the request has left, nor so long that it looks like a service that has fallen silent.
+            let silence = self.asked.as_ref().and_then(|asked| asked.picked.peer.patience());
+            let most = [self.left(), silence].into_iter().flatten().min().map_or(Duration::MAX, |left| left / 2);
+            self.new_cookie = refreshing.cookie(self.facts.secure, most.min(Duration::from_secs(60))).await;
         }
     }
 

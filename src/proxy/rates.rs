@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::Ctx;
 use crate::identity::Caller;
@@ -20,19 +20,26 @@ pub(super) async fn before_the_caller(ctx: &mut Ctx, route: &Route, headers: &He
     .await
 }
 
-/// By claim. Who proved nothing has none, and is refused for that.
+/// By claim. Who is let in without a token has none, and shares the count of all who have none; whoever else proved nothing is
+/// refused for that.
 pub(super) async fn of_the_caller(ctx: &mut Ctx, route: &Route) -> Result<(), Refusal> {
-    let Caller::Known { identity, .. } = &ctx.caller else { return Ok(()) };
-    let identity = identity.clone();
-    take(ctx, &route.rates.by_caller, |key| match key {
-        Key::Claim(path) => Value::of_claim(&identity.claims, path),
+    let identity = match &ctx.caller {
+        Caller::Known { identity, .. } => Some(identity.clone()),
+        Caller::Missing => None,
+        _ => return Ok(()),
+    };
+    take(ctx, &route.rates.by_caller, |key| match (key, &identity) {
+        (Key::Claim(path), Some(identity)) => Value::of_claim(&identity.claims, path),
         _ => Value::Absent,
     })
     .await
 }
 
-/// By a field of the body, now that it is here.
-pub(super) async fn of_the_body(ctx: &mut Ctx, route: &Route, body: &[u8]) -> Result<(), Refusal> {
+/// By a field of the body, now that it is here. A request that only reads has none, and leaves nothing out.
+pub(super) async fn of_the_body(ctx: &mut Ctx, route: &Route, method: &Method, body: &[u8]) -> Result<(), Refusal> {
+    if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
+        return Ok(());
+    }
     take(ctx, &route.rates.by_body, |key| match key {
         Key::Body(path) => Value::of_body(body, path),
         _ => Value::Absent,
@@ -44,9 +51,12 @@ pub(super) async fn of_the_body(ctx: &mut Ctx, route: &Route, body: &[u8]) -> Re
 /// not each the first. Now it is known.
 pub(super) async fn settle(ctx: &mut Ctx) {
     let failed = [Reason::LoginRefused, Reason::ClaimMismatch].map(|reason| Some(reason.name())).contains(&ctx.reason);
-    for taken in std::mem::take(&mut ctx.taken) {
-        if !failed {
-            taken.give_back().await;
+    // What one limit refuses was no request to the others.
+    let limited = ctx.reason == Some(Reason::RateLimited.name());
+    let now = Instant::now();
+    for (taken, count) in std::mem::take(&mut ctx.taken) {
+        if limited || (count == Count::Failures && !failed) {
+            taken.give_back(now).await;
         }
     }
 }
@@ -59,9 +69,7 @@ async fn take<'r>(ctx: &mut Ctx, limits: &[Limit], value: impl Fn(&Key) -> Value
     let now = Instant::now();
     for limit in limits {
         let taken = limit.take(&value(&limit.key), now).await.map_err(refused)?;
-        if limit.count == Count::Failures {
-            ctx.taken.push(taken);
-        }
+        ctx.taken.push((taken, limit.count));
     }
     Ok(())
 }

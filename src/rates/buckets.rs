@@ -39,11 +39,11 @@ impl Buckets {
         self.gcra
     }
 
-    /// Counts one for this key.
+    /// Counts one for this key, and says when the key would be unused again.
     ///
     /// # Errors
     /// It is one too many, and not counted: in so many nanoseconds one will be allowed.
-    pub fn take(&self, key: Hashed, now: u64) -> Result<(), u64> {
+    pub fn take(&self, key: Hashed, now: u64) -> Result<u64, u64> {
         let mut shard = self.shard(key).lock();
         if shard.is_empty() {
             shard.resize(PLACES * SETS, Place::default());
@@ -51,23 +51,23 @@ impl Buckets {
         let set = set(&mut shard, key);
         if let Some(place) = set.iter_mut().find(|place| place[0] == key) {
             place[1] = self.gcra.take(place[1], now)?;
-            return Ok(());
+            return Ok(place[1]);
         }
         let unused_at = self.gcra.take(0, now)?;
         if let Some(place) = set.iter_mut().min_by_key(|place| place[1]) {
             *place = [key, unused_at];
         }
-        Ok(())
+        Ok(unused_at)
     }
 
-    /// One that was taken did not count after all.
-    pub fn give_back(&self, key: Hashed) {
+    /// One that was taken did not count after all; `mine` is what [`Buckets::take`] said of it.
+    pub fn give_back(&self, key: Hashed, mine: u64, now: u64) {
         let mut shard = self.shard(key).lock();
         if shard.is_empty() {
             return;
         }
         if let Some(place) = set(&mut shard, key).iter_mut().find(|place| place[0] == key) {
-            place[1] = self.gcra.give_back(place[1]);
+            place[1] = self.gcra.give_back(place[1], mine, now);
         }
     }
 
@@ -103,9 +103,9 @@ mod tests {
             assert!(buckets.take(key, 5).is_ok() && buckets.take(key, 5).is_ok(), "{key}");
             assert_eq!(buckets.take(key, 5), Err(500_000_000), "{key}");
         }
-        buckets.give_back(1);
+        buckets.give_back(1, 1_000_000_005, 5);
         assert!(buckets.take(1, 5).is_ok() && buckets.take(1, 5).is_err());
-        buckets.give_back(99);
+        buckets.give_back(99, 1_000_000_005, 5);
         assert!(buckets.take(0, 5).is_err(), "what nobody took is given back to nobody");
     }
 

@@ -37,9 +37,10 @@ impl Gcra {
         }
     }
 
-    /// One that was taken did not count after all.
-    pub fn give_back(self, unused_at: u64) -> u64 {
-        unused_at.saturating_sub(self.interval)
+    /// One that was taken did not count after all. `mine` is what [`Gcra::take`] said of it: what has come back by itself
+    /// since then is not given back again, so that who holds many open for a while gains nothing.
+    pub fn give_back(self, unused_at: u64, mine: u64, now: u64) -> u64 {
+        unused_at.saturating_sub(self.interval.min(mine.saturating_sub(now)))
     }
 }
 
@@ -77,18 +78,35 @@ mod tests {
         let rate = gcra("3/1s");
         let mut at = 0;
         for _ in 0..100 {
-            at = rate.give_back(rate.take(at, SECOND).expect("nothing was counted"));
+            at = rate.take(at, SECOND).expect("nothing was counted");
+            at = rate.give_back(at, at, SECOND);
         }
         for _ in 0..3 {
             at = rate.take(at, SECOND).expect("all three are left");
         }
         assert!(rate.take(at, SECOND).is_err());
-        // Given back long afterwards it is no credit.
-        at = rate.give_back(rate.give_back(rate.give_back(at)));
-        for _ in 0..3 {
-            at = rate.take(at, 90 * SECOND).expect("three");
+    }
+
+    #[test]
+    fn what_has_come_back_by_itself_is_not_given_back_again() {
+        let rate = gcra("5/1s");
+        // Five are held open while five others fail.
+        let (mut at, mut mine) = (0, Vec::new());
+        for _ in 0..5 {
+            at = rate.take(at, SECOND).expect("one of five");
+            mine.push(at);
         }
-        assert!(rate.take(at, 90 * SECOND).is_err());
+        let later = 3 * SECOND;
+        for _ in 0..5 {
+            at = rate.take(at, later).expect("one of the next five");
+        }
+        for mine in mine {
+            at = rate.give_back(at, mine, later);
+        }
+        assert!(rate.take(at, later).is_err(), "the failures stay counted");
+        // Half of the interval is left, so half is given back.
+        let mine = rate.take(0, SECOND).expect("the first");
+        assert_eq!(rate.give_back(mine, mine, SECOND + 100_000_000), mine - 100_000_000);
     }
 
     #[test]

@@ -85,8 +85,8 @@ pub struct Limit {
 /// One that was counted, and may turn out not to count. Dropped, it stays counted: unsure means no.
 #[derive(Debug)]
 pub enum Taken {
-    Here { buckets: Arc<Buckets>, key: Hashed },
-    Shared { shared: Arc<dyn SharedRates>, key: String, rate: Gcra },
+    Here { buckets: Arc<Buckets>, key: Hashed, mine: u64, start: Instant },
+    Shared { shared: Arc<dyn SharedRates>, key: String, rate: Gcra, mine: u64 },
 }
 
 impl Rates {
@@ -148,29 +148,34 @@ impl Limit {
         let (shared, name) = self.shared.as_ref()?;
         let (key, rate) = (value.shared_key(name), self.buckets.gcra());
         Some(match shared.take(&key, rate).await {
-            Ok(None) => Ok(Ok(Taken::Shared { shared: shared.clone(), key, rate })),
-            Ok(Some(wait)) => Ok(Err(wait)),
+            Ok(Ok(mine)) => Ok(Ok(Taken::Shared { shared: shared.clone(), key, rate, mine })),
+            Ok(Err(wait)) => Ok(Err(wait)),
             Err(down) => Err(down),
         })
     }
 
     fn take_here(&self, value: &Value<'_>, now: Instant) -> Result<Taken, Duration> {
         let key = self.clock.seeds.hash_one(value);
-        let now = now.saturating_duration_since(self.clock.start).as_nanos();
-        let taken = self.buckets.take(key, u64::try_from(now).unwrap_or(u64::MAX));
-        taken.map(|()| Taken::Here { buckets: self.buckets.clone(), key }).map_err(Duration::from_nanos)
+        let start = self.clock.start;
+        let taken = self.buckets.take(key, nanoseconds(start, now));
+        let here = |mine| Taken::Here { buckets: self.buckets.clone(), key, mine, start };
+        taken.map(here).map_err(Duration::from_nanos)
     }
 }
 
 impl Taken {
     /// It does not count after all.
-    pub async fn give_back(self) {
+    pub async fn give_back(self, now: Instant) {
         match self {
-            Taken::Here { buckets, key } => buckets.give_back(key),
+            Taken::Here { buckets, key, mine, start } => buckets.give_back(key, mine, nanoseconds(start, now)),
             // Who can't be told goes on counting it, until the limit's own time is over.
-            Taken::Shared { shared, key, rate } => drop(shared.give_back(&key, rate).await),
+            Taken::Shared { shared, key, rate, mine } => drop(shared.give_back(&key, rate, mine).await),
         }
     }
+}
+
+fn nanoseconds(start: Instant, now: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(start).as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -209,7 +214,7 @@ mod tests {
         let now = Instant::now();
         let taken = limit.take(&Value::Absent, now).await.expect("the first");
         assert!(limit.take(&Value::Absent, now).await.is_err());
-        taken.give_back().await;
+        taken.give_back(now).await;
         assert!(limit.take(&Value::Absent, now).await.is_ok());
     }
 
@@ -219,14 +224,14 @@ mod tests {
 
     #[async_trait::async_trait]
     impl SharedRates for Scripted {
-        async fn take(&self, _: &str, _: Gcra) -> Result<Option<Duration>, Down> {
+        async fn take(&self, _: &str, _: Gcra) -> Result<Result<u64, Duration>, Down> {
             match self.0.load(std::sync::atomic::Ordering::Relaxed) {
-                true => Ok(Some(Duration::from_secs(9))),
+                true => Ok(Err(Duration::from_secs(9))),
                 false => Err(Down),
             }
         }
 
-        async fn give_back(&self, _: &str, _: Gcra) -> Result<(), Down> {
+        async fn give_back(&self, _: &str, _: Gcra, _: u64) -> Result<(), Down> {
             Err(Down)
         }
     }

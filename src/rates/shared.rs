@@ -17,11 +17,12 @@ use crate::identity::redis::link::Link;
 /// unused again takes no room; and there is an answer soon, or [`Down`].
 #[async_trait]
 pub trait SharedRates: Debug + Send + Sync {
-    /// Counts one for this key; `Some`: it is one too many, is not counted, and so long the client shall wait.
-    async fn take(&self, key: &str, rate: Gcra) -> Result<Option<Duration>, Down>;
+    /// Counts one for this key, and says when the key would be unused again, in microseconds of a clock of its own; or it is one
+    /// too many, is not counted, and so long the client shall wait.
+    async fn take(&self, key: &str, rate: Gcra) -> Result<Result<u64, Duration>, Down>;
 
-    /// One that was taken did not count after all.
-    async fn give_back(&self, key: &str, rate: Gcra) -> Result<(), Down>;
+    /// One that was taken did not count after all; `mine` is what [`SharedRates::take`] said of it.
+    async fn give_back(&self, key: &str, rate: Gcra, mine: u64) -> Result<(), Down>;
 }
 
 /// There is no answer.
@@ -55,11 +56,11 @@ local now = time[1] * 1000000 + time[2]
 local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
 if at - now > tolerance then
-  return at - now - tolerance
+  return {at - now - tolerance, 0}
 end
 at = at + interval
 redis.call('SET', KEYS[1], string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000))
-return 0
+return {0, at}
 ";
 
 /// That of [`Gcra::give_back`].
@@ -69,9 +70,11 @@ if not at then
   return 0
 end
 local time = redis.call('TIME')
-local left = at - ARGV[1] - (time[1] * 1000000 + time[2])
+local now = time[1] * 1000000 + time[2]
+local credit = math.max(0, math.min(tonumber(ARGV[1]), ARGV[2] - now))
+local left = at - credit - now
 if left > 0 then
-  redis.call('SET', KEYS[1], string.format('%.0f', at - ARGV[1]), 'PX', math.ceil(left / 1000))
+  redis.call('SET', KEYS[1], string.format('%.0f', at - credit), 'PX', math.ceil(left / 1000))
 else
   redis.call('DEL', KEYS[1])
 end
@@ -80,19 +83,20 @@ return 0
 
 #[async_trait]
 impl SharedRates for RedisRates {
-    async fn take(&self, key: &str, rate: Gcra) -> Result<Option<Duration>, Down> {
+    async fn take(&self, key: &str, rate: Gcra) -> Result<Result<u64, Duration>, Down> {
         let (interval, tolerance) = rate.micros();
         let mut script = pipe();
         script.cmd("EVAL").arg(TAKE).arg(1).arg(key).arg(interval).arg(tolerance);
         // Asked again on a fresh connection it may count twice: once too much, never too little.
-        let (wait,): (u64,) = self.0.query(&script).await.map_err(|_| Down)?;
-        Ok((wait > 0).then(|| Duration::from_micros(wait)))
+        let ((wait, mine),): ((u64, u64),) = self.0.query(&script).await.map_err(|_| Down)?;
+        Ok(if wait > 0 { Err(Duration::from_micros(wait)) } else { Ok(mine) })
     }
 
-    async fn give_back(&self, key: &str, rate: Gcra) -> Result<(), Down> {
+    async fn give_back(&self, key: &str, rate: Gcra, mine: u64) -> Result<(), Down> {
         let mut script = pipe();
-        script.cmd("EVAL").arg(GIVE_BACK).arg(1).arg(key).arg(rate.micros().0);
-        let (_,): (u64,) = self.0.query(&script).await.map_err(|_| Down)?;
+        script.cmd("EVAL").arg(GIVE_BACK).arg(1).arg(key).arg(rate.micros().0).arg(mine);
+        // Given back twice it would free somebody else's; what is not given back stays counted.
+        let (_,): (u64,) = self.0.query_once(&script).await.map_err(|_| Down)?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -87,6 +88,11 @@ impl Peer {
     /// What Pingora needs to connect: every timeout set, certificates checked against the host of the file.
     pub fn http_peer(&self) -> HttpPeer {
         self.template.clone()
+    }
+
+    /// How long it may be silent.
+    pub fn patience(&self) -> Option<Duration> {
+        self.template.options.read_timeout
     }
 
     pub(super) fn template(&self) -> &HttpPeer {

@@ -129,8 +129,13 @@ impl Ask {
 
     /// What was said to the same question before and still holds.
     pub fn recall(&self, key: &Key, now: Instant) -> Option<Said> {
-        let answer = self.kept.as_ref()?.answers.get(key)?;
-        (now < answer.until).then_some(answer.said)
+        let answers = &self.kept.as_ref()?.answers;
+        let answer = answers.get(key)?;
+        if now < answer.until {
+            return Some(answer.said);
+        }
+        answers.remove(key);
+        None
     }
 
     /// Keeps a yes or a no, if answers are kept; `asked` is when the question was put.

@@ -16,6 +16,34 @@ static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment
 });
 
+/// The same for what must hold. Jinja's operators refuse to compare what is absent, its tests do not, also where filters such as
+/// `selectattr` use them: here they refuse as well.
+static STRICT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = EXPRESSIONS.clone();
+    for (names, test) in COMPARISONS {
+        for name in *names {
+            environment.add_test(*name, move |a: &Value, b: &Value| {
+                if a.is_undefined() || b.is_undefined() {
+                    return Err(ErrorKind::UndefinedError.into());
+                }
+                test(a, b)
+            });
+        }
+    }
+    environment
+});
+
+type Comparison = fn(&Value, &Value) -> Result<bool, minijinja::Error>;
+const COMPARISONS: &[(&[&str], Comparison)] = &[
+    (&["eq", "equalto", "==", "sameas"], |a, b| Ok(a == b)),
+    (&["ne", "!="], |a, b| Ok(a != b)),
+    (&["lt", "lessthan", "<"], |a, b| Ok(a < b)),
+    (&["le", "<="], |a, b| Ok(a <= b)),
+    (&["gt", "greaterthan", ">"], |a, b| Ok(a > b)),
+    (&["ge", ">="], |a, b| Ok(a >= b)),
+    (&["in"], |a, b| minijinja::tests::is_in(&EXPRESSIONS.empty_state(), a, b)),
+];
+
 /// An expression that could not be evaluated. The text is for the log of an operator: it may quote the expression, never data.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failed(pub String);
@@ -33,7 +61,20 @@ impl Compiled {
 
     /// The same, with another idea of which names will exist.
     pub(super) fn checked(source: &str, known: &dyn Fn(&str) -> Result<(), String>) -> Result<Self, String> {
-        let expression = EXPRESSIONS
+        Compiled::within(&EXPRESSIONS, source, known)
+    }
+
+    /// The same, and a comparison with what is absent can't be evaluated, in whatever way it is written.
+    pub(super) fn strict(source: &str, known: &dyn Fn(&str) -> Result<(), String>) -> Result<Self, String> {
+        Compiled::within(&STRICT, source, known)
+    }
+
+    fn within(
+        environment: &'static Environment<'static>,
+        source: &str,
+        known: &dyn Fn(&str) -> Result<(), String>,
+    ) -> Result<Self, String> {
+        let expression = environment
             .compile_expression_owned(source.to_owned())
             .map_err(|e| format!("`{source}` is not an expression: {}", e.detail().unwrap_or("it does not parse")))?;
         for name in expression.undeclared_variables(false) {
@@ -174,7 +215,7 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// The words of an expression that parses: a name, a number or a text in quotes as one, any other character for itself.
-fn words(source: &str) -> Vec<&str> {
+pub(super) fn words(source: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut left = source.trim_start();
     while let Some(first) = left.chars().next() {

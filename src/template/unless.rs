@@ -9,7 +9,7 @@ use std::sync::Arc;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 
-use super::expression::{Compiled, Failed};
+use super::expression::{Compiled, Failed, words};
 use super::{Names, Scope};
 
 /// The condition under which a request is not refused.
@@ -37,8 +37,13 @@ impl Unless {
         if source.contains("{{") {
             return Err(format!("`{source}` is an expression already: write it without `{{{{ }}}}`"));
         }
+        if writes_a_list(source) {
+            return Err(format!(
+                "`{source}` writes a list where it could be compared: compare one value with one value"
+            ));
+        }
         let known = |name: &str| if answers.iter().any(|a| **a == *name) { Ok(()) } else { names.check(name) };
-        Compiled::checked(source, &known).map(Unless)
+        Compiled::strict(source, &known).map(Unless)
     }
 
     /// Whether it reads the answer of that name.
@@ -60,6 +65,31 @@ impl Unless {
 const RESERVED: &[&str] =
     &["and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None", "loop", "self"];
 
+/// Whether a list, a tuple or a map is written out where it could be compared: what is absent inside of one is equal to what is
+/// absent inside of another. Behind `in` nothing is compared with the list itself, and an empty one holds nothing.
+fn writes_a_list(source: &str) -> bool {
+    let words = words(source);
+    let is_value = |word: &str| {
+        word.ends_with(|c: char| c.is_alphanumeric() || "_)]".contains(c))
+            && !["in", "and", "or", "not", "is", "if", "else"].contains(&word)
+    };
+    // Of each bracket that is open: whether it only holds together what is inside.
+    let mut groups = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let before = at.checked_sub(1).map(|at| words[at]);
+        let follows_value = before.is_some_and(is_value);
+        match *word {
+            "{" => return true,
+            "[" if !follows_value && before != Some("in") && words.get(at + 1) != Some(&"]") => return true,
+            "(" | "[" => groups.push(*word == "(" && !follows_value),
+            ")" | "]" => drop(groups.pop()),
+            "," if groups.last().is_none_or(|is_group| *is_group) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// A value in which null is as good as absent, at any depth. Read as it is needed: an answer may be large.
 #[derive(Debug)]
 struct WithoutNull(Value);
@@ -78,7 +108,9 @@ impl Object for WithoutNull {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.get_item(key).ok().filter(|value| !value.is_undefined()).map(without_null)
+        let value = self.0.get_item(key).ok().filter(|value| !value.is_undefined())?;
+        // A key whose value is null is not there; the place of a list is.
+        if value.is_none() && self.0.kind() != ValueKind::Seq { None } else { Some(without_null(value)) }
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -109,7 +141,7 @@ mod tests {
 
     #[test]
     fn null_is_absent_and_what_is_absent_is_compared_with_nothing() {
-        let value = r#"{"a":"7","b":"7","n":7,"nil":null,"nil2":null,"list":["7",null],"o":{"a":"7"},"yes":true}"#;
+        let value = r#"{"a":"7","b":"7","n":7,"nil":null,"nil2":null,"list":["7",null],"rows":[{"id":"7"},{"id":"8"}],"o":{"a":"7"},"yes":true}"#;
         for (source, expect) in [
             ("doctor.a == claims.b", Some(true)),
             ("doctor.o.a == claims.b", Some(true)),
@@ -128,6 +160,11 @@ mod tests {
             ("doctor.o == claims.o", Some(true)),
             ("'a' in doctor.o", Some(true)),
             ("claims.a|length == 1", Some(true)),
+            ("'nil' in doctor", Some(false)),
+            ("claims.a is eq doctor.b", Some(true)),
+            ("claims.a is in doctor.list", Some(true)),
+            ("claims.n is lt(8)", Some(true)),
+            ("doctor.rows|selectattr('id', 'eq', claims.a)|list|length == 1", Some(true)),
             ("claims.a ~ 'x' == doctor.a ~ 'x'", Some(true)),
             ("claims.a is string == doctor.yes", Some(true)),
             ("claims.n + 1 == 8", Some(true)),
@@ -143,6 +180,17 @@ mod tests {
             ("claims.nil in doctor.list", None),
             ("doctor.list[1] == claims.nil", None),
             ("true if doctor.nil == claims.nil2 else false", None),
+            ("doctor.x is eq(claims.y)", None),
+            ("doctor.nil is sameas(claims.nil)", None),
+            ("claims.x is in(doctor.list)", None),
+            ("claims.x is in(doctor.a)", None),
+            ("claims.x is ne('institution')", None),
+            ("claims.x is lt(5)", None),
+            ("claims.x is not eq('7')", None),
+            ("doctor.rows|selectattr('id', 'eq', claims.x)|list", None),
+            ("doctor.rows|selectattr('id', '==', claims.nil)|list", None),
+            ("doctor.rows|rejectattr('id', 'ne', claims.nil)|list", None),
+            ("doctor.list|select('eq', claims.nil)|list", None),
             ("doctor.x == claims.y", None),
             ("doctor.x == claims.nil", None),
             ("doctor.nil == claims.y", None),
@@ -162,6 +210,11 @@ mod tests {
             ("claim.a", "did you mean `claims`"),
             ("{{ claims.a }}", "without `{{ }}`"),
             ("claims.", "is not an expression"),
+            ("[doctor.x] == [claims.y]", "writes a list"),
+            ("[doctor.x] == claims.list", "writes a list"),
+            ("claims.list != [doctor.x]", "writes a list"),
+            ("(doctor.x, 1) == (claims.y, 1)", "writes a list"),
+            ("{'a': doctor.x} == claims.o", "writes a list"),
             ("claims.a|uper == 'x'", "did you mean `upper`"),
         ] {
             let told = Unless::compile(source, NAMES, &["doctor".into()]).map(drop).unwrap_err();

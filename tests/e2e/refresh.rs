@@ -19,7 +19,7 @@ tokens:
     session: { key: "access_token:{token}" }
     identity: { X-User-ID: user_id }
     cookie: { name: jwt }
-    refresh: { before: 2m, service: auth, path: /auth/refresh, max: 1h }
+    refresh: { before: 2m, service: auth, path: /auth/refresh, same: [user_id], max: 1h }
 routes:
   - { name: login, match: POST /login, auth: public, session: { login: { token: web, service: auth, path: /auth/login } } }
   - { name: logout, match: POST /logout, auth: { token: web }, session: { logout: { token: web } } }

@@ -82,6 +82,11 @@ impl Redis {
         command(words).query_async(&mut self.connect().await).await.unwrap_or_else(|e| panic!("{words:?}: {e}"))
     }
 
+    /// The same of a Redis that may be about to change its place.
+    pub(crate) async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Option<T> {
+        command(words).query_async(&mut self.connect().await).await.ok()
+    }
+
     /// How often each of these commands was asked for since the start.
     pub(crate) async fn calls(&self, commands: &[&str]) -> u64 {
         let stats: String = self.run(&["INFO", "commandstats"]).await;

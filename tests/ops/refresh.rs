@@ -20,7 +20,7 @@ tokens:
     session: { key: "access_token:{token}" }
     identity: { X-User-ID: user_id }
     cookie: { name: jwt }
-    refresh: { before: 10m, service: auth, path: /auth/refresh }
+    refresh: { before: 10m, service: auth, path: /auth/refresh, same: [user_id] }
 routes:
   - { name: login, match: "POST /login/{user}", auth: public, session: { login: { token: web, service: auth, path: "/auth/login/{user}" } } }
   - { name: logout, match: POST /logout, auth: public, session: { logout: { token: web } } }

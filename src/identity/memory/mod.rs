@@ -16,7 +16,7 @@ use super::metrics::SessionMetrics;
 use super::now::Now;
 use super::refresh::Claim;
 use super::standing::Standing;
-use super::store::{NewSession, PutError, SessionStore, StoreDown};
+use super::store::{NewSession, Old, PutError, SessionStore, StoreDown};
 
 /// Keys with their ends, in shards so that a logout or a growing table holds up few readers.
 pub struct MemoryStore {
@@ -48,7 +48,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 const FAR: Duration = Duration::from_hours(24 * 366 * 100);
 
 impl MemoryStore {
-    /// A million sessions take about 120 MB.
+    /// A million sessions take about 120 MB; of those that can be refreshed, their tokens besides.
     pub const DEFAULT_MAX_SESSIONS: usize = 1_000_000;
 
     /// Holds at most `max_sessions`. When they all live the next login is refused: a living session is never dropped.
@@ -160,24 +160,27 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
-    async fn claim_refresh(&self, key: &SessionKey, lease: Duration, now: Now) -> Result<Claim, StoreDown> {
-        let mut lineage = self.lineage.lock();
-        Ok(if self.living(key.digest(), now) { lineage.claim(key.digest(), lease, now.instant) } else { Claim::Never })
+    async fn claim_refresh(&self, old: Old<'_>, lease: Duration, now: Now) -> Result<Claim, StoreDown> {
+        let (mut lineage, old) = (self.lineage.lock(), old.key.digest());
+        Ok(if self.living(old, now) { lineage.claim(old, lease, now.instant) } else { Claim::Never })
     }
 
     async fn succeed(
         &self,
-        old: &SessionKey,
+        old: Old<'_>,
         new: &SessionKey,
         session: &NewSession<'_>,
         now: Now,
     ) -> Result<bool, PutError> {
         // Room is made before, since a sweep needs the lineage itself.
         self.insert_somewhere(new, session.ttl, now)?;
-        let mut lineage = self.lineage.lock();
-        let stays = lineage.knows(old.digest()) && self.living(old.digest(), now);
+        let (mut lineage, old) = (self.lineage.lock(), old.key.digest());
+        if lineage.knows(new.digest()) {
+            return Err(PutError::Taken);
+        }
+        let stays = lineage.knows(old) && self.living(old, now);
         match session.origin {
-            Some(origin) if stays => lineage.succeed(old.digest(), *new.digest(), session.token, origin),
+            Some(origin) if stays => lineage.succeed(old, *new.digest(), session.token, origin),
             _ => drop(self.take(new.digest(), now)),
         }
         Ok(stays)

@@ -1,6 +1,6 @@
-//! Sessions that follow one another, in Redis. Beside the key of a session stands a hash with what is known of it: `token`,
-//! `session` (its key), `began`, `refresh`, and the hashes before and after it. Each step is one script, so it is done whole or
-//! not at all, and every gateway sees the same.
+//! Sessions that follow one another, in Redis. Beside the key of a session stands a hash with what is known of it: `session` (its
+//! key), `began`, `refresh` (sealed by its token), and the hashes before and after it, with the next token (sealed likewise). Each step
+//! is one script, so it is done whole or not at all, and every gateway sees the same.
 
 use std::time::Duration;
 
@@ -8,39 +8,38 @@ use redis::{Pipeline, pipe};
 
 use super::super::key::SessionKey;
 use super::super::refresh::{Claim, Origin};
-use super::super::store::NewSession;
+use super::super::store::{NewSession, Old};
 use super::link::{Failed, Link};
 use super::milliseconds;
+use super::seal::{open, seal};
 
-/// 1 session, 2 its hash; value, milliseconds, token, began, refresh.
+/// 1 session, 2 its hash; value, milliseconds, began, refresh.
 const PUT: &str = r"
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('DEL', KEYS[2])
-redis.call('HSET', KEYS[2], 'session', KEYS[1], 'token', ARGV[3], 'began', ARGV[4], 'refresh', ARGV[5])
+redis.call('HSET', KEYS[2], 'session', KEYS[1], 'began', ARGV[3], 'refresh', ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return 1";
 
 /// 1 session, 2 its hash, 3 the claim; milliseconds of the claim.
 const CLAIM: &str = r"
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'never'} end
-local known = redis.call('HMGET', KEYS[2], 'began', 'refresh', 'next')
+local known = redis.call('HMGET', KEYS[2], 'began', 'refresh', 'next', 'token')
 if not known[1] then return {'never'} end
 if known[3] then
-  local token = redis.call('HGET', known[3], 'token')
-  if token then return {'refreshed', token} end
+  if known[4] and redis.call('EXISTS', known[3]) == 1 then return {'refreshed', known[4]} end
   return {'never'}
 end
 if not redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[1]) then return {'elsewhere'} end
 return {'ours', known[1], known[2]}";
 
-/// 1 and 2 the old session and its hash, 3 and 4 the new ones; as for PUT.
+/// 1 and 2 the old session and its hash, 3 and 4 the new ones; as for PUT, and the new token.
 const SUCCEED: &str = r"
 if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+if redis.call('EXISTS', KEYS[4]) == 1 and redis.call('HGET', KEYS[4], 'previous') ~= KEYS[2] then return 2 end
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-redis.call('DEL', KEYS[4])
-redis.call('HSET', KEYS[4], 'session', KEYS[3], 'token', ARGV[3], 'began', ARGV[4], 'refresh', ARGV[5], 'previous', KEYS[2])
+redis.call('HSET', KEYS[4], 'session', KEYS[3], 'began', ARGV[3], 'refresh', ARGV[4], 'previous', KEYS[2])
 redis.call('PEXPIRE', KEYS[4], ARGV[2])
-redis.call('HSET', KEYS[2], 'next', KEYS[4])
+redis.call('HSET', KEYS[2], 'next', KEYS[4], 'token', ARGV[5])
 return 1";
 
 /// 1 session, 2 its hash. Answers whether the session was there, and the keys of the others of its line.
@@ -72,32 +71,48 @@ pub(super) async fn put(
     link.query::<(u64,)>(&commands).await.map(drop)
 }
 
-pub(super) async fn claim(link: &Link, key: &SessionKey, lease: Duration) -> Result<Claim, Failed> {
-    let claim = format!("hilum:refreshing:{}", key.hex());
-    let mut commands = script(CLAIM, &[key.text(), &hash(key), &claim]);
+pub(super) async fn claim(link: &Link, old: Old<'_>, lease: Duration) -> Result<Claim, Failed> {
+    let claim = format!("hilum:refreshing:{}", old.key.hex());
+    let mut commands = script(CLAIM, &[old.key.text(), &hash(old.key), &claim]);
     commands.arg(milliseconds(lease));
     let (answer,): (Vec<String>,) = link.query(&commands).await?;
     Ok(match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["refreshed", token] => Claim::Refreshed(token.into()),
+        ["refreshed", sealed] => open(sealed, old.token).map_or(Claim::Never, |token| Claim::Refreshed(token.into())),
         ["elsewhere"] => Claim::Elsewhere,
         ["ours", began, refresh] => Claim::Ours(Origin {
             // What is no number was not written by us, and is as old as can be.
             began: began.parse().unwrap_or(0),
-            refresh_token: (!refresh.is_empty()).then(|| refresh.into()),
+            refresh_token: open(refresh, old.token).map(Into::into),
         }),
         _ => Claim::Never,
     })
 }
 
+/// What became of a successor.
+pub(super) enum Succeeded {
+    Kept,
+    /// The old session has ended.
+    Over,
+    /// It follows another one.
+    Taken,
+}
+
 pub(super) async fn succeed(
     link: &Link,
-    (old, new): (&SessionKey, &SessionKey),
+    old: Old<'_>,
+    new: &SessionKey,
     session: &NewSession<'_>,
     origin: &Origin,
-) -> Result<bool, Failed> {
-    let commands = script(SUCCEED, &[old.text(), &hash(old), new.text(), &hash(new)]);
-    let (kept,): (u64,) = link.query(&kept(commands, session, origin)).await?;
-    Ok(kept == 1)
+) -> Result<Succeeded, Failed> {
+    let commands = script(SUCCEED, &[old.key.text(), &hash(old.key), new.text(), &hash(new)]);
+    let mut commands = kept(commands, session, origin);
+    commands.arg(seal(session.token, old.token).ok_or(Failed::Down)?);
+    let (kept,): (u64,) = link.query(&commands).await?;
+    Ok(match kept {
+        1 => Succeeded::Kept,
+        2 => Succeeded::Taken,
+        _ => Succeeded::Over,
+    })
 }
 
 /// Whether there was a session, and the keys of the others that ended with it.
@@ -121,7 +136,9 @@ fn script(text: &str, keys: &[&str]) -> Pipeline {
 }
 
 fn kept(mut commands: Pipeline, session: &NewSession<'_>, origin: &Origin) -> Pipeline {
-    commands.arg(session.value).arg(milliseconds(session.ttl)).arg(session.token).arg(origin.began);
-    commands.arg(origin.refresh_token.as_deref().unwrap_or_default());
+    commands.arg(session.value).arg(milliseconds(session.ttl)).arg(origin.began);
+    // One that can't be sealed is not kept: then the next token is had by the token itself.
+    let refresh = origin.refresh_token.as_deref().and_then(|text| seal(text, session.token));
+    commands.arg(refresh.unwrap_or_default());
     commands
 }

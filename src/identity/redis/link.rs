@@ -56,19 +56,35 @@ impl Link {
 
     /// Sends commands that may be sent twice. Answers within the timeout, whatever happens.
     pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failed> {
+        self.asked(self.attempt(commands, true)).await
+    }
+
+    /// The same of commands that may not: on a kept connection that turns out to be closed they are lost.
+    pub async fn query_once<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failed> {
+        self.asked(self.attempt(commands, false)).await
+    }
+
+    async fn asked<T>(&self, attempt: impl Future<Output = Result<T, RedisError>>) -> Result<T, Failed> {
         if !self.breaker.admits(Now::read().tick()) {
             return Err(Failed::Down);
         }
-        let answer = timeout(self.timeout, self.attempt(commands)).await;
+        let answer = timeout(self.timeout, attempt).await;
         let error = match answer {
             Ok(Ok(answer)) => {
                 self.well();
                 return Ok(answer);
             }
-            // Redis is well; it is the key that is not ours.
-            Ok(Err(error)) if is_wrong_type(&error) => {
+            // Redis is well; it is the key that is not ours, or a command that we may not use. Others need not suffer for that.
+            Ok(Err(error)) if has_code(&error, &["WRONGTYPE"]) => {
                 self.well();
                 return Err(Failed::WrongType);
+            }
+            Ok(Err(error)) if has_code(&error, &["NOPERM", "ERR", "OOM", "CROSSSLOT"]) => {
+                self.breaker.close();
+                if self.is_up.swap(false, Relaxed) {
+                    log::warn!("{} can't be looked up: redis refuses a command: {}", self.what, error.category());
+                }
+                return Err(Failed::Down);
             }
             Ok(Err(error)) => error.category().to_owned(),
             Err(_) => format!("no answer within {} ms", self.timeout.as_millis()),
@@ -92,11 +108,11 @@ impl Link {
 
     /// A kept connection may have been closed since it was last used; that is found out by asking, and then it is asked again on a
     /// fresh one.
-    async fn attempt<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, RedisError> {
+    async fn attempt<T: FromRedisValue>(&self, commands: &Pipeline, twice: bool) -> Result<T, RedisError> {
         let kept = self.connection.lock().clone();
         if let Some(mut kept) = kept {
             match commands.query_async(&mut kept).await {
-                Err(error) if error.is_unrecoverable_error() => {}
+                Err(error) if error.is_unrecoverable_error() && twice => {}
                 answer => return answer,
             }
             *self.connection.lock() = None;
@@ -121,9 +137,9 @@ impl Link {
     }
 }
 
-fn is_wrong_type(error: &RedisError) -> bool {
+fn has_code(error: &RedisError, codes: &[&str]) -> bool {
     let refused = error.clone().into_server_errors();
-    refused.is_some_and(|refused| refused.iter().any(|(_, error)| error.code() == "WRONGTYPE"))
+    refused.is_some_and(|refused| refused.iter().any(|(_, error)| codes.contains(&error.code())))
 }
 
 /// After a failure nobody waits for a while; then one question is let through, and its outcome decides for all.

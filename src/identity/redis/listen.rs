@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Cmd, PushInfo, PushKind, RedisResult, Value, cmd};
-use tokio::time::timeout;
 
 use super::RedisStore;
 use crate::identity::now::Now;
@@ -17,8 +16,6 @@ use crate::identity::now::Now;
 const PROVE: Duration = Duration::from_millis(500);
 /// For connecting, and for the answer to a `PING`.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// For finding out who is Redis, should the first Sentinels not answer.
-const SENTINELS: Duration = Duration::from_secs(5);
 /// Between two tries to connect: the first and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -61,8 +58,7 @@ async fn follow(store: &Arc<RedisStore>, wait: &mut Duration) -> RedisResult<()>
             me.pushed(&push);
             Ok(())
         });
-    let found = timeout(SENTINELS, store.link.place().find()).await;
-    let client = found.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    let client = store.link.place().find().await?;
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     track(&prefixes).exec_async(&mut connection).await?;
     // Whatever was asked before may have changed while nobody listened.
@@ -73,8 +69,10 @@ async fn follow(store: &Arc<RedisStore>, wait: &mut Duration) -> RedisResult<()>
         let sent = Now::read().tick();
         cmd("PING").exec_async(&mut connection).await?;
         store.prove(sent);
-        if timeout(PROVE, store.disturbed.notified()).await.is_ok() {
-            return Ok(());
+        tokio::select! {
+            () = store.disturbed.notified() => return Ok(()),
+            () = store.link.place().is_doubted() => return Ok(()),
+            () = tokio::time::sleep(PROVE) => {}
         }
     }
 }

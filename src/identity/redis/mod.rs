@@ -8,6 +8,7 @@ mod line;
 pub mod link;
 mod listen;
 mod place;
+mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,7 @@ use super::key::{KeyTemplate, SessionKey, digest_of};
 use super::now::Now;
 use super::refresh::Claim;
 use super::standing::{Standing, Standings, Stream};
-use super::store::{NewSession, PutError, SessionStore, StoreDown};
+use super::store::{NewSession, Old, PutError, SessionStore, StoreDown};
 
 /// Where Redis is, and how long it is waited for.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct RedisStore {
     /// 1 while Redis tells of changes by itself.
     stream_up: IntGauge,
     told_refused: AtomicBool,
+    /// Some sessions follow others.
+    has_lines: AtomicBool,
     /// For the one task that tends it.
     this: Weak<RedisStore>,
 }
@@ -93,6 +96,7 @@ impl RedisStore {
             disturbed: Notify::new(),
             stream_up,
             told_refused: AtomicBool::new(false),
+            has_lines: AtomicBool::new(false),
             this: this.clone(),
         }))
     }
@@ -129,7 +133,8 @@ impl RedisStore {
 
 #[async_trait]
 impl SessionStore for RedisStore {
-    fn expect(&self, key: &KeyTemplate) -> Result<(), String> {
+    fn expect(&self, key: &KeyTemplate, refreshed: bool) -> Result<(), String> {
+        self.has_lines.fetch_or(refreshed, Ordering::Relaxed);
         let prefix = key.prefix();
         if prefix.is_empty() {
             return Err("Redis tells of changes by how keys begin, so a key must begin with a text of its own: \
@@ -183,22 +188,34 @@ impl SessionStore for RedisStore {
         self.link.query::<()>(&set).await.map_err(|_| PutError::Down)
     }
 
-    async fn claim_refresh(&self, key: &SessionKey, lease: Duration, _: Now) -> Result<Claim, StoreDown> {
-        line::claim(&self.link, key, lease).await.map_err(|_| StoreDown)
+    async fn claim_refresh(&self, old: Old<'_>, lease: Duration, _: Now) -> Result<Claim, StoreDown> {
+        line::claim(&self.link, old, lease).await.map_err(|_| StoreDown)
     }
 
     async fn succeed(
         &self,
-        old: &SessionKey,
+        old: Old<'_>,
         new: &SessionKey,
         session: &NewSession<'_>,
         _: Now,
     ) -> Result<bool, PutError> {
         let Some(origin) = session.origin else { return Ok(false) };
-        line::succeed(&self.link, (old, new), session, origin).await.map_err(|_| PutError::Down)
+        match line::succeed(&self.link, old, new, session, origin).await {
+            Ok(line::Succeeded::Kept) => Ok(true),
+            Ok(line::Succeeded::Over) => Ok(false),
+            Ok(line::Succeeded::Taken) => Err(PutError::Taken),
+            Err(_) => Err(PutError::Down),
+        }
     }
 
     async fn remove(&self, key: &SessionKey, _: Now) -> Result<bool, StoreDown> {
+        if !self.has_lines.load(Ordering::Relaxed) {
+            let mut delete = pipe();
+            delete.cmd("DEL").arg(key.text());
+            let (removed,): (u64,) = self.link.query(&delete).await.map_err(|_| StoreDown)?;
+            self.changed(key.text().as_bytes());
+            return Ok(removed > 0);
+        }
         let (was_there, others) = line::end(&self.link, key).await.map_err(|_| StoreDown)?;
         // The pushes say so as well, in a moment; who asked for the sign-out shall not see the session again even once.
         self.changed(key.text().as_bytes());

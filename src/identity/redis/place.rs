@@ -1,8 +1,13 @@
 //! Where Redis is: at an address, or wherever its Sentinels say that the master is at the moment.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use parking_lot::Mutex;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisResult, TlsMode};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult, TlsMode};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Made from a URL: `redis://` or `rediss://`, or with Sentinels `redis+sentinel://[user:password@]host:port,host:port/NAME[/database]`.
 pub struct Place {
@@ -10,6 +15,14 @@ pub struct Place {
     known: Mutex<Option<Client>>,
     /// Those who know better.
     sentinels: Option<tokio::sync::Mutex<SentinelClient>>,
+    doubted: Notify,
+}
+
+/// For finding out who is Redis, should the first Sentinels not answer.
+const SENTINELS: Duration = Duration::from_secs(5);
+
+fn nobody() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 /// A URL in parts: enough to make a client, and nothing that connects.
@@ -32,7 +45,10 @@ impl Place {
             info.set_redis_settings(settings)
         };
         match parts(url).map_err(anyhow::Error::msg)? {
-            Parts::At(info) => Ok(Place { known: Mutex::new(Some(Client::open(resp3(info))?)), sentinels: None }),
+            Parts::At(info) => {
+                let known = Mutex::new(Some(Client::open(resp3(info))?));
+                Ok(Place { known, sentinels: None, doubted: Notify::new() })
+            }
             Parts::Sentinels { sentinels, name, redis, tls } => {
                 let mut node = SentinelNodeConnectionInfo::default()
                     .set_redis_connection_info(resp3(redis).redis_settings().clone());
@@ -40,16 +56,29 @@ impl Place {
                     node = node.set_tls_mode(TlsMode::Secure);
                 }
                 let client = SentinelClient::build(sentinels, name, Some(node), SentinelServerType::Master)?;
-                Ok(Place { known: Mutex::default(), sentinels: Some(tokio::sync::Mutex::new(client)) })
+                let sentinels = Some(tokio::sync::Mutex::new(client));
+                Ok(Place { known: Mutex::default(), sentinels, doubted: Notify::new() })
             }
         }
     }
 
     /// Who is Redis now. Takes as long as the Sentinels take.
-    pub(super) async fn find(&self) -> RedisResult<Client> {
-        let Some(sentinels) = &self.sentinels else { return self.last().await };
-        let found = sentinels.lock().await.async_get_client().await;
-        // Whom nobody knows any more is not asked.
+    pub(super) async fn find(self: &Arc<Self>) -> RedisResult<Client> {
+        if self.sentinels.is_none() {
+            return self.last().await;
+        }
+        *self.known.lock() = None;
+        self.last().await
+    }
+
+    /// Asks the Sentinels, unless somebody has while this one waited for its turn.
+    async fn ask(&self) -> RedisResult<Client> {
+        let Some(sentinels) = &self.sentinels else { return Err(nobody()) };
+        let mut sentinels = sentinels.lock().await;
+        if let Some(known) = self.known.lock().clone() {
+            return Ok(known);
+        }
+        let found = timeout(SENTINELS, sentinels.async_get_client()).await.unwrap_or_else(|_| Err(nobody()));
         *self.known.lock() = found.as_ref().ok().cloned();
         found
     }
@@ -58,16 +87,24 @@ impl Place {
     pub(super) fn doubt(&self) {
         if self.sentinels.is_some() {
             *self.known.lock() = None;
+            self.doubted.notify_one();
         }
     }
 
+    /// Comes when somebody has doubted it: whoever listens to the old one would hear nothing of the new one.
+    pub(super) async fn is_doubted(&self) {
+        self.doubted.notified().await;
+    }
+
     /// Who was Redis when it was last looked for; whoever listens to its changes looks whenever they end.
-    pub(super) async fn last(&self) -> RedisResult<Client> {
+    pub(super) async fn last(self: &Arc<Self>) -> RedisResult<Client> {
         let known = self.known.lock().clone();
-        match known {
-            Some(client) => Ok(client),
-            None => Box::pin(self.find()).await,
+        if let Some(client) = known {
+            return Ok(client);
         }
+        // In a task of its own: the first Sentinels may be dead, and whoever asks may not have the time to find that out each time.
+        let this = self.clone();
+        tokio::spawn(async move { this.ask().await }).await.unwrap_or_else(|_| Err(nobody()))
     }
 }
 

@@ -16,7 +16,7 @@ use super::metrics::SessionMetrics;
 use super::now::Now;
 use super::provider;
 use super::refresh::{Claim, Origin};
-use super::store::{NewSession, SessionStore};
+use super::store::{NewSession, Old, SessionStore};
 use super::verify::{Expected, KeyOptions, PublicKey, VerifyOptions};
 
 pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -201,6 +201,11 @@ pub(crate) async fn check_line(store: &dyn SessionStore, template: &KeyTemplate)
         ("has g", "false"),
         ("put i", "()"),
         ("succeed i j", "true"),
+        // The same token for two sessions: it can follow only one, so that a sign-out ends all that belongs to it.
+        ("put k", "()"),
+        ("succeed k j", "Taken"),
+        ("remove k", "true"),
+        ("has j", "true"),
         ("remove i", "true"),
         ("has j", "false"),
         ("remove j", "false"),
@@ -216,14 +221,18 @@ pub(crate) async fn check_line(store: &dyn SessionStore, template: &KeyTemplate)
         };
         let session = NewSession { value: token, token, ttl: Duration::from_secs(60), origin: Some(&origin) };
         let key = template.key(words[1]);
+        let old = Old { key: &key, token: words[1] };
         let got = match words[..] {
             ["put", _] => format!("{:?}", store.put(&key, &session, now).await.unwrap()),
-            ["claim", _] => match store.claim_refresh(&key, Duration::from_secs(60), now).await.unwrap() {
+            ["claim", _] => match store.claim_refresh(old, Duration::from_secs(60), now).await.unwrap() {
                 Claim::Ours(Origin { began: 7, refresh_token }) => format!("Ours {}", refresh_token.unwrap()),
                 Claim::Refreshed(token) => format!("Refreshed {token}"),
                 other => format!("{other:?}"),
             },
-            ["succeed", _, new] => store.succeed(&key, &template.key(new), &session, now).await.unwrap().to_string(),
+            ["succeed", _, new] => match store.succeed(old, &template.key(new), &session, now).await {
+                Ok(kept) => kept.to_string(),
+                Err(why) => format!("{why:?}"),
+            },
             ["has", _] => store.contains(&key, &store.standing(&key), now).await.unwrap().to_string(),
             _ => store.remove(&key, now).await.unwrap().to_string(),
         };

@@ -74,7 +74,7 @@ impl Token {
             options.check_refresh(refresh)?;
         }
         if let Some(session) = &options.session {
-            store.expect(&session.key)?;
+            store.expect(&session.key, refresh.is_some())?;
         }
         let TokenOptions { name, sources, verify, session, identity, cookie, cached } = options;
         let (verifier, cache) = (Verifier::new(verify)?, Cache::new(cached));
@@ -222,7 +222,7 @@ impl Token {
         match put {
             Ok(()) => self.metrics.opened.inc(),
             Err(PutError::Full) => self.metrics.refused_full.inc(),
-            Err(PutError::Down) => self.metrics.store_down.inc(),
+            Err(PutError::Down | PutError::Taken) => self.metrics.store_down.inc(),
         }
         put.map(|()| ttl)
     }

@@ -10,11 +10,13 @@ use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{NewSession, Token};
+use super::{NewSession, PutError, Token};
 use crate::identity::caller::{Caller, Identity};
+use crate::identity::claims::ClaimPath;
 use crate::identity::now::Now;
 use crate::identity::refresh::{AGAIN, Claim, LEASE, LOOK, Origin, State, Successor, WAIT};
 use crate::identity::source::By;
+use crate::identity::store::Old;
 
 /// A successor that is there or on its way, for the answer to one request.
 pub struct Refreshing {
@@ -61,7 +63,7 @@ impl Token {
         let key = session.key.key(&old.token);
         let begun = Instant::now();
         loop {
-            match self.store.claim_refresh(&key, LEASE, Now::read()).await {
+            match self.store.claim_refresh(Old { key: &key, token: &old.token }, LEASE, Now::read()).await {
                 Err(_) => return later(AGAIN),
                 Ok(Claim::Never) => return State::Never,
                 Ok(Claim::Refreshed(text)) => return self.found(&text).await,
@@ -116,21 +118,27 @@ impl Token {
         let issued = refresh.issuer.next(old, origin.refresh_token.as_deref()).await?;
         let now = Now::read();
         let new = self.verify(&issued.token, now).await.map_err(|_| "the new token is not good".to_owned())?;
-        if new.headers != old.headers || new.claims.get("sub") != old.claims.get("sub") {
-            return Err("the new token is somebody else's".to_owned());
-        }
-        if new.expires <= old.expires {
-            return Err("the new token does not last longer".to_owned());
+        let is_same = |path: &ClaimPath| match (path.get(&old.claims), path.get(&new.claims)) {
+            (Some(old), Some(new)) => old == new && !old.is_null(),
+            _ => false,
+        };
+        if !refresh.same.iter().all(is_same) {
+            return Err("the new token is not known to be the same person's".to_owned());
         }
         let ends = self.verifier.over(new.expires).min(most);
         let left = Duration::from_secs(ends.saturating_sub(now.unix));
         let ttl = issued.lifetime.map_or(left, |lifetime| lifetime.min(left));
+        if now.unix.saturating_add(ttl.as_secs()) <= old.expires && ends < most {
+            return Err("the new token does not last longer".to_owned());
+        }
         let origin = Origin { began: origin.began, refresh_token: issued.refresh_token.or(origin.refresh_token) };
         let opened = NewSession { value: session.key.value(&new.token), token: &new.token, ttl, origin: Some(&origin) };
-        let stored = self.store.succeed(key, &session.key.key(&new.token), &opened, now).await;
+        let old = Old { key, token: &old.token };
+        let stored = self.store.succeed(old, &session.key.key(&new.token), &opened, now).await;
         match stored {
             Ok(true) => Ok(Some(Successor { identity: new, ends: now.unix.saturating_add(ttl.as_secs()) })),
             Ok(false) => Ok(None),
+            Err(PutError::Taken) => Err("the new token is that of another session".to_owned()),
             Err(_) => Err("the session store took no new session".to_owned()),
         }
     }
@@ -143,14 +151,15 @@ fn later(pause: Duration) -> State {
 
 impl Refreshing {
     /// The `Set-Cookie` for the answer in hand, as soon as it is known; `None` when it takes too long or does not work.
-    pub async fn cookie(self, secure_connection: bool) -> Option<HeaderValue> {
+    /// `most`: the answer can't be kept back for longer.
+    pub async fn cookie(self, secure_connection: bool, most: Duration) -> Option<HeaderValue> {
         let under_way = match &*self.old.progress.0.lock() {
             State::UnderWay(under_way) => Some(under_way.clone()),
             _ => None,
         };
         if let Some(mut under_way) = under_way {
             let over = under_way.wait_for(|over| *over);
-            let _ = tokio::time::timeout_at(self.since + WAIT, over).await;
+            let _ = tokio::time::timeout_at((self.since + WAIT).min(Instant::now() + most), over).await;
         }
         let successor = match &*self.old.progress.0.lock() {
             State::Done(successor) => successor.clone(),

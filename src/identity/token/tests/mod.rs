@@ -14,6 +14,7 @@ use super::super::key::SessionKey;
 use super::super::memory::MemoryStore;
 use super::super::refresh::Claim;
 use super::super::standing::Standing;
+use super::super::store::Old;
 use super::super::testkit::{HS256, TODAY, claim, metrics, options as verify_options, secret, sign, today, token_of};
 use super::*;
 use crate::identity::verify::VerifyOptions;
@@ -334,11 +335,11 @@ impl SessionStore for Slow {
         Ok(())
     }
 
-    async fn claim_refresh(&self, _: &SessionKey, _: Duration, _: Now) -> Result<Claim, StoreDown> {
+    async fn claim_refresh(&self, _: Old<'_>, _: Duration, _: Now) -> Result<Claim, StoreDown> {
         Ok(Claim::Never)
     }
 
-    async fn succeed(&self, _: &SessionKey, _: &SessionKey, _: &NewSession<'_>, _: Now) -> Result<bool, PutError> {
+    async fn succeed(&self, _: Old<'_>, _: &SessionKey, _: &NewSession<'_>, _: Now) -> Result<bool, PutError> {
         Ok(false)
     }
 

@@ -34,13 +34,17 @@ impl Issuer for Asked {
         let user = user.unwrap_or_else(|| old.claims["user_id"].as_str().unwrap().to_owned());
         let n = self.0.given.fetch_add(1, SeqCst) + 1;
         let token = token_for(&user, 900 + 2 * n);
-        Ok(Issued { token, lifetime: Some(900 * SECOND), refresh_token: Some(format!("r{n}").into()) })
+        Ok(Issued { token, lifetime: None, refresh_token: Some(format!("r{n}").into()) })
     }
 }
 
 /// A good token at this very moment: refreshing reads the clock itself.
 fn token_for(user: &str, seconds: u64) -> String {
     sign(HS256, format!(r#"{{"user_id":"{user}","exp":{}}}"#, Now::read().unix + seconds))
+}
+
+fn same() -> Vec<ClaimPath> {
+    vec![claim("user_id")]
 }
 
 struct World {
@@ -56,7 +60,8 @@ fn world() -> World {
 }
 
 fn gateway(auth: &Arc<Auth>, store: &Arc<MemoryStore>) -> Arc<Token> {
-    let refresh = Refresh { before: 120 * SECOND, max: 3600 * SECOND, issuer: Box::new(Asked(auth.clone())) };
+    let refresh =
+        Refresh { before: 120 * SECOND, max: 3600 * SECOND, same: same(), issuer: Box::new(Asked(auth.clone())) };
     Arc::new(Token::new(options(), Some(refresh), store.clone(), metrics()).unwrap())
 }
 
@@ -72,7 +77,7 @@ async fn request(token: &Arc<Token>, by: &str, text: &str) -> Option<String> {
     let now = Now::read();
     let caller = token.identify(&headers(&format!("{by} {text}")), now).await;
     assert!(matches!(caller, Caller::Known { .. }), "{}", say(&caller));
-    let cookie = token.refresh(&caller, now)?.cookie(false).await?;
+    let cookie = token.refresh(&caller, now)?.cookie(false, 60 * SECOND).await?;
     let cookie = cookie.to_str().unwrap().strip_prefix("predicthealth_jwt=").unwrap().to_owned();
     Some(cookie.split(';').next().unwrap().to_owned())
 }
@@ -103,7 +108,8 @@ async fn a_token_that_runs_out_gets_one_successor_and_every_answer_carries_it() 
 async fn a_session_goes_on_by_the_refresh_token_that_came_last() {
     let it = world();
     it.auth.given.store(0, SeqCst);
-    let refresh = Refresh { before: 1800 * SECOND, max: 3600 * SECOND, issuer: Box::new(Asked(it.auth.clone())) };
+    let refresh =
+        Refresh { before: 1800 * SECOND, max: 3600 * SECOND, same: same(), issuer: Box::new(Asked(it.auth.clone())) };
     let token = Arc::new(Token::new(options(), Some(refresh), it.store.clone(), metrics()).unwrap());
     let mut at = token_for("7", 100);
     sign_in(&token, &at, 0).await;
@@ -216,7 +222,8 @@ async fn a_session_ends_at_its_max_however_often_it_was_refreshed() {
     assert_eq!(request(&it.token, "cookie", &older).await, None);
     assert_eq!(it.auth.asked.lock().unwrap().len(), 0);
     let caller = it.token.identify(&headers(&format!("cookie {old}")), Now::read()).await;
-    let cookie = it.token.refresh(&caller, Now::read()).unwrap().cookie(false).await.expect("ten seconds are left");
+    let cookie =
+        it.token.refresh(&caller, Now::read()).unwrap().cookie(false, 60 * SECOND).await.expect("ten seconds are left");
     let cookie = cookie.to_str().unwrap();
     let age: u64 = cookie.split("Max-Age=").nth(1).and_then(|it| it.split(';').next()).unwrap().parse().unwrap();
     assert!(age <= 10, "{cookie}");
@@ -248,7 +255,8 @@ async fn a_session_that_somebody_else_opened_is_left_as_it_is() {
 fn a_refresh_that_could_not_work_is_refused() {
     let check = |options: TokenOptions, before: u64, max: u64, part: &str| {
         let issuer = Box::new(Asked(Arc::default()));
-        let refresh = Refresh { before: Duration::from_secs(before), max: Duration::from_secs(max), issuer };
+        let refresh =
+            Refresh { before: Duration::from_secs(before), max: Duration::from_secs(max), same: same(), issuer };
         let store = Arc::new(MemoryStore::new(9, metrics()));
         let error = Token::new(options, Some(refresh), store, metrics()).expect_err(part);
         assert!(error.contains(part), "{error}");
