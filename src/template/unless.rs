@@ -37,8 +37,7 @@ impl Unless {
         if source.contains("{{") {
             return Err(format!("`{source}` is an expression already: write it without `{{{{ }}}}`"));
         }
-        let known = |name: &str| if answers.iter().any(|a| **a == *name) { Ok(()) } else { names.check(name) };
-        Compiled::checked(source, &known).map(Unless)
+        Compiled::new(source, names, answers).map(Unless)
     }
 
     /// Whether it reads the answer of that name.
