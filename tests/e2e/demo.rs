@@ -213,6 +213,90 @@ async fn a_doctor_and_an_institution_reach_their_own_patients_and_an_institution
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dashboards_count_what_is_there_and_name_the_service_that_is_not() {
+    let (gateway, demo) = start().await;
+    let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
+    let (institution, admin, patient) = (by("institution").await, by("admin").await, by("patient").await);
+    let ask = async |path: &str, by: &str| gateway.send(&format!("GET /api/web/{path}\n{by}")).await;
+    let list = async |path: &str| {
+        let answer = gateway.send(&format!("GET /api/v1/{path}?limit=1000\n{admin}")).await;
+        answer.json().as_array().unwrap_or_else(|| panic!("{path}: {}", answer.text())).clone()
+    };
+    let (doctors, patients) = (list("doctors").await, list("patients").await);
+    let me = gateway.send(&format!("GET /api/web/auth/session/validate\n{institution}")).await.json();
+    let own = me["data"]["user"]["user_id"].clone();
+    let ours = |all: &[Value]| all.iter().filter(|one| one["institution_id"] == own).count();
+
+    let seen = ask("institution/dashboard", &institution).await;
+    expect(
+        "institution",
+        &seen,
+        "200\n~ \"message\":\"Dashboard de la institución\"\ncache-control: private, no-store",
+    );
+    let data = &seen.json()["data"];
+    assert_eq!(data["missing"], serde_json::json!([]));
+    assert_eq!((&data["total_doctors"], &data["total_patients"]), (&ours(&doctors).into(), &ours(&patients).into()));
+    assert_eq!(data["active_doctors"], data["total_doctors"]);
+    let verified = patients.iter().filter(|one| one["institution_id"] == own && one["is_verified"] == true).count();
+    assert_eq!(data["verified_patients"], verified);
+    for (list, total) in [("recent_doctors", "total_doctors"), ("recent_patients", "total_patients")] {
+        let total = data[total].as_u64().expect("a number");
+        assert_eq!(data[list].as_array().map(|list| list.len() as u64), Some(total.min(5)), "{list}");
+    }
+
+    let seen = ask("admin/dashboard", &admin).await;
+    expect("admin", &seen, "200\n~ \"message\":\"Dashboard del administrador\"");
+    let data = &seen.json()["data"];
+    assert_eq!((&data["missing"], &data["alerts"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert_eq!(
+        data["admin"]["email"],
+        ACCOUNTS.iter().find(|one| one.user_type == "admin").expect("there is one").email
+    );
+    let institutions = data["institutions"].as_array().expect("a list").len();
+    let expected = serde_json::json!({
+        "total_institutions": institutions, "total_doctors": doctors.len(), "total_patients": patients.len(), "at_least": [],
+    });
+    assert_eq!(data["statistics"], expected);
+    assert_eq!((&data["doctors"], &data["patients"]), (&Value::from(doctors.clone()), &Value::from(patients.clone())));
+
+    let seen = ask("admin/statistics", &admin).await;
+    expect("statistics", &seen, "200\n~ \"message\":\"Estadísticas del sistema obtenidas exitosamente\"");
+    let data = &seen.json()["data"];
+    let rounded = |part: usize, of: usize| (part as f64 / of as f64 * 100.0).round() / 100.0;
+    assert_eq!(data["overview"]["total_institutions"], institutions);
+    assert!(data["overview"]["total_admins"].as_u64() > Some(0), "{data}");
+    assert_eq!(
+        (&data["overview"]["total_patients"], &data["patients"]["active"]),
+        (&patients.len().into(), &patients.len().into())
+    );
+    for (average, expected) in [
+        (&data["institutions"]["avg_doctors_per_institution"], rounded(doctors.len(), institutions)),
+        (&data["institutions"]["avg_patients_per_institution"], rounded(patients.len(), institutions)),
+        (&data["doctors"]["avg_patients_per_doctor"], rounded(patients.len(), doctors.len())),
+    ] {
+        assert_eq!(average.as_f64(), Some(expected), "{data}");
+    }
+    for path in ["institution/dashboard", "admin/dashboard", "admin/statistics"] {
+        expect(path, &ask(path, &patient).await, "403 claim_mismatch\n~ \"error\":\"Acceso denegado\"");
+        expect(path, &ask(path, "X-Own: 1").await, "401 token_missing");
+    }
+
+    // Nothing answers any more: what is not known is null and named, or the whole is a failure.
+    demo.stop().await;
+    let down = "503 MARK\n{\"status\":\"error\",\"message\":\"Error obteniendo dashboard\"}";
+    let seen = ask("institution/dashboard", &institution).await;
+    expect("institution", &seen, &down.replace("MARK", &seen.reason()));
+    let data = ask("admin/dashboard", &admin).await.json()["data"].clone();
+    assert_eq!(data["missing"], serde_json::json!(["admin", "institutions", "doctors", "patients"]));
+    let unknown = serde_json::json!({ "total_institutions": null, "total_doctors": null, "total_patients": null, "at_least": [] });
+    assert_eq!((&data["statistics"], &data["patients"]), (&unknown, &Value::Null));
+    assert_eq!(data["summary"]["services_status"], "No disponibles: admin, institutions, doctors, patients");
+    let data = ask("admin/statistics", &admin).await.json()["data"].clone();
+    assert_eq!(data["missing"], serde_json::json!(["counts", "doctors", "patients"]));
+    assert_eq!((&data["overview"]["total_patients"], &data["patients"]["active"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_guesses_a_password_is_stopped_and_learns_no_account() {
     let (gateway, _demo) = start().await;
     let guess = async |email: &str| {
