@@ -297,6 +297,131 @@ async fn dashboards_count_what_is_there_and_name_the_service_that_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_institution_and_an_admin_see_their_lists_and_an_institution_removes_its_own_doctor() {
+    let (gateway, demo) = start().await;
+    let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
+    let (institution, admin, doctor) = (by("institution").await, by("admin").await, by("doctor").await);
+    let get = |path: &str, by: &str| format!("GET {path}\n{by}");
+    let everybody = gateway.send(&get("/api/v1/doctors", &doctor)).await.json();
+    let me = gateway.send(&get("/api/web/auth/session/validate", &institution)).await.json();
+    let own = me["data"]["user"]["user_id"].as_str().expect("an id").to_owned();
+    let of = |is_own: bool| {
+        let all = everybody.as_array().expect("a list");
+        let found = all.iter().rfind(|one| (one["institution_id"] == *own) == is_own).expect("there is one");
+        found["id"].as_str().expect("an id").to_owned()
+    };
+    let (ours, theirs) = (of(true), of(false));
+    let institutions = gateway.send(&get("/api/v1/institutions", &doctor)).await.json();
+    let other = institutions.as_array().expect("a list").iter().find(|one| one["id"] != *own).expect("another one");
+    let other = other["id"].as_str().expect("an id").to_owned();
+    let delete =
+        |id: &str, by: &str| format!("DELETE /api/web/institution/doctors/{id}\n{by}\nSec-Fetch-Site: same-origin");
+    let change = |id: &str, by: &str| {
+        format!(
+            "PUT /api/v1/institutions/{id}\n{by}\nSec-Fetch-Site: same-origin\nContent-Type: application/json\n\n{{\"website\":\"https://example.org\"}}"
+        )
+    };
+    check(
+        &gateway,
+        &[
+            (
+                &get("/api/web/institution/doctors", &institution),
+                &format!("200\n~ \"message\":\"Doctores obtenidos exitosamente\"\n~ {ours}\n!~ {theirs}"),
+            ),
+            (
+                &get("/api/web/institution/patients", &institution),
+                "200\n~ \"message\":\"Pacientes obtenidos exitosamente\"\n~ \"data\":{\"patients\":[{",
+            ),
+            (&get("/api/web/institution/doctors", &doctor), "403 claim_mismatch\n~ Se requiere ser institution"),
+            (
+                &get("/api/web/admin/health", &admin),
+                "200\n~ \"message\":\"Admin service health check successful\"\n~ service-admins",
+            ),
+            (
+                &get("/api/web/admin/institutions?limit=1", &admin),
+                "200\n~ \"message\":\"Instituciones obtenidas exitosamente\",\"institutions\":[{",
+            ),
+            (
+                &get("/api/web/admin/institutions?limit=x", &admin),
+                "422\n{\"status\":\"error\",\"message\":\"Error al obtener instituciones\",\"code\":422}",
+            ),
+            (
+                &get("/api/web/admin/admins", &admin),
+                "200\n~ \"message\":\"Administradores obtenidos exitosamente\"\n~ \"page\":1,\"limit\":10",
+            ),
+            (
+                &get("/api/web/admin/admins?limit=500", &admin),
+                "422\n{\"status\":\"error\",\"message\":\"Error al obtener administradores\",\"code\":422}",
+            ),
+            (&get("/api/web/admin/admins", &institution), "403 claim_mismatch\n~ Se requiere ser admin"),
+            (&get("/api/v1/institutions/doctors", &institution), "200"),
+            (&get("/api/v1/institutions/patients", &doctor), "403 claim_mismatch"),
+            (&get(&format!("/api/v1/institutions/{own}"), &institution), "200"),
+            (&get(&format!("/api/v1/institutions/{other}"), &institution), "403"),
+            (&change(&own, &institution), "200"),
+            (&change(&other, &institution), "403 not_owner"),
+            (&change(&other, &doctor), "403 not_owner"),
+            (&change(&other, &admin), "200"),
+            (
+                &delete(&theirs, &institution),
+                "403 not_owner\n{\"status\":\"error\",\"message\":\"No tienes permisos para eliminar este doctor\",\"code\":403}",
+            ),
+            (
+                &delete("7", &institution),
+                "404 not_found\n{\"status\":\"error\",\"message\":\"Doctor no encontrado\",\"code\":404}",
+            ),
+            (&delete(&ours, &admin), "403 claim_mismatch"),
+            (
+                &delete(&ours, &institution),
+                "200\n{\"status\":\"success\",\"message\":\"Doctor eliminado exitosamente\"}",
+            ),
+        ],
+    )
+    .await;
+    let listed = gateway.send(&get("/api/web/institution/doctors", &institution)).await.json();
+    let gone = listed["data"]["doctors"].as_array().expect("a list").iter().find(|one| one["id"] == *ours);
+    assert!(gone.is_none_or(|one| one["is_active"] == false), "{gone:?}");
+    demo.stop().await;
+    for (path, by, message) in [
+        ("institution/doctors", &institution, "El servicio no está disponible"),
+        ("admin/admins", &admin, "Error al obtener administradores"),
+        ("admin/health", &admin, "Admin service health check failed: Unknown error"),
+    ] {
+        let answer = gateway.send(&get(&format!("/api/web/{path}"), by)).await;
+        let expectation = format!("503 {}\n~ \"message\":\"{message}\"", answer.reason());
+        expect(path, &answer, &expectation);
+    }
+}
+
+/// The doctors' service has a thousand and more: a page that is full says only that there are at least so many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_page_is_at_least_so_many() {
+    let many = format!("[{}]", vec![r#"{"id":"d"}"#; 1000].join(","));
+    let crowd = Service::start(move |seen| match seen.target.as_str() {
+        "/api/v1/doctors?limit=1000" => Reply::json(200, &many),
+        "/health" => Reply::json(200, "{}"),
+        _ => Reply::json(404, "{}"),
+    })
+    .await;
+    let demo =
+        hilum_demo::start(Options { secret: SECRET.to_owned(), ports: Ports::ANY }).await.expect("the services start");
+    let gateway = demo.services().iter().filter(|service| service.variable != "DOCTORS_SERVICE_URL").fold(
+        Gateway::with(ROUTES).env("JWT_SECRET_KEY", SECRET).env("DOCTORS_SERVICE_URL", crowd.url()),
+        |gateway, service| gateway.env(service.variable, &service.url),
+    );
+    let gateway = gateway.start().await;
+    let admin = format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, "admin").await);
+    let data = gateway.send(&format!("GET /api/web/admin/statistics\n{admin}")).await.json()["data"].clone();
+    assert_eq!(
+        (&data["overview"]["total_doctors"], &data["at_least"]),
+        (&1000.into(), &serde_json::json!(["doctors"]))
+    );
+    assert_eq!(data["institutions"]["avg_doctors_per_institution"], Value::Null);
+    let data = gateway.send(&format!("GET /api/web/admin/dashboard\n{admin}")).await.json()["data"].clone();
+    assert_eq!(data["statistics"]["at_least"], serde_json::json!(["doctors"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_guesses_a_password_is_stopped_and_learns_no_account() {
     let (gateway, _demo) = start().await;
     let guess = async |email: &str| {
