@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hilum_filters::api::{Placed, Problem};
+use hilum_filters::api::{Entries, Placed, Problem};
 use http::{HeaderName, HeaderValue, Method};
 use smallvec::SmallVec;
 
@@ -26,8 +26,9 @@ pub struct Forward {
     pub passes_cookies: bool,
 }
 
+/// Path and query that a service is asked for.
 #[derive(Debug)]
-struct Target {
+pub(super) struct Target {
     path: Line,
     query: Vec<(Box<str>, Line)>,
 }
@@ -42,20 +43,41 @@ pub struct Onward {
     pub key: Option<u64>,
 }
 
+impl Target {
+    pub(super) fn compile(
+        path: &Placed<String>,
+        query: &Entries<Placed<String>>,
+        build: &mut Build<'_>,
+    ) -> Option<Target> {
+        if path.value.contains('?') {
+            let problem = Problem::new(path.at, "a path has no query").help("write it under `query: { name: value }`");
+            build.problems.push(problem);
+        }
+        let path = line(path, Use::Path, build);
+        let query: Vec<_> = query.0.iter().map(|(name, text)| (name, line(text, Use::Query, build))).collect();
+        let query = query.into_iter().map(|(name, line)| Some((encoded_name(&name.value), line?)));
+        Some(Target { query: query.collect::<Option<_>>()?, path: path? })
+    }
+
+    pub(super) fn fill(&self, with: &Filling<'_>) -> Result<String, Missing> {
+        let mut text = String::with_capacity(96);
+        self.path.fill(with, &mut text)?;
+        for (at, (name, line)) in self.query.iter().enumerate() {
+            text.push(if at == 0 { '?' } else { '&' });
+            text.push_str(name);
+            text.push('=');
+            line.fill(with, &mut text)?;
+        }
+        Ok(text)
+    }
+}
+
 impl Forward {
     pub(super) fn compile(written: &action::Forward, build: &mut Build<'_>) -> Option<Forward> {
         let pool = build.pools.find(&written.service, "service", build.problems);
-        let path = written.path.as_ref().map(|path| {
-            if path.value.contains('?') {
-                let problem =
-                    Problem::new(path.at, "a path has no query").help("write it under `query: { name: value }`");
-                build.problems.push(problem);
-            }
-            line(path, Use::Path, build)
-        });
-        let query: Vec<_> = written.query.0.iter().map(|(name, text)| (name, line(text, Use::Query, build))).collect();
+        let target = written.path.as_ref().map(|path| Target::compile(path, &written.query, build));
         if written.path.is_none()
-            && let Some((name, _)) = query.first()
+            && let Some((name, _)) = written.query.0.first()
         {
             let problem = Problem::new(name.at, "`query` has no effect without `path`: the client's query goes on");
             build.problems.push(problem);
@@ -79,16 +101,7 @@ impl Forward {
                 None
             }
         });
-        let target = match path {
-            None => None,
-            Some(path) => {
-                let query = query
-                    .into_iter()
-                    .map(|(name, line)| Some((encoded_name(&name.value), line?)))
-                    .collect::<Option<_>>()?;
-                Some(Target { path: path?, query })
-            }
-        };
+        let target = target.map_or(Some(None), |target| target.map(Some))?;
         let headers = headers.into_iter().map(|(name, line)| Some((name, line?))).collect::<Option<_>>()?;
         let passes_cookies = written.cookies == Some(action::Cookies::Pass);
         Some(Forward { pool: pool?, hash: None, target, method, headers, passes_cookies })
@@ -101,15 +114,7 @@ impl Forward {
     pub fn aim(&self, head: &Head<'_>, with: &Filling<'_>) -> Result<Onward, Missing> {
         let mut onward = Onward { key: self.key(head, with), ..Onward::default() };
         if let Some(target) = &self.target {
-            let mut text = String::with_capacity(96);
-            target.path.fill(with, &mut text)?;
-            for (at, (name, line)) in target.query.iter().enumerate() {
-                text.push(if at == 0 { '?' } else { '&' });
-                text.push_str(name);
-                text.push('=');
-                line.fill(with, &mut text)?;
-            }
-            onward.target = Some(text);
+            onward.target = Some(target.fill(with)?);
         }
         for (name, line) in &self.headers {
             let mut text = String::new();

@@ -1,5 +1,6 @@
 //! What a route does, one file each. None of them knows Pingora's session: they take a head and a body, and give an [`Answer`].
 
+pub mod combine;
 pub mod files;
 pub mod forward;
 mod given;
@@ -32,6 +33,7 @@ pub enum Action {
     Files(files::Files),
     Session(session::Session),
     Health(health::Health),
+    Combine(combine::Combine),
 }
 
 /// An answer that Hilum writes itself.
@@ -165,6 +167,7 @@ impl Action {
             action::Action::Files(files) => files::Files::compile(files, at, build).map(Action::Files),
             action::Action::Session(session) => session::Session::compile(session, build).map(Action::Session),
             action::Action::Health(health) => health::Health::compile(health, build).map(Action::Health),
+            action::Action::Combine(combine) => combine::Combine::compile(combine, build).map(Action::Combine),
         }
     }
 
@@ -177,6 +180,7 @@ impl Action {
             Action::Files(_) => "files",
             Action::Session(_) => "session",
             Action::Health(_) => "health",
+            Action::Combine(_) => "combine",
         }
     }
 }

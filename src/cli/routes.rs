@@ -51,6 +51,11 @@ fn does(route: &Route) -> String {
     let how = if route.is_buffered() && matches!(route.action, Action::Forward(_)) { " (buffered)" } else { "" };
     match &route.action {
         Action::Forward(forward) => format!("forward {}{how}", forward.pool.name()),
+        Action::Combine(combine) => {
+            let mut services: Vec<&str> = combine.parts.iter().map(|part| &**part.pool.name()).collect();
+            services.dedup();
+            format!("combine {}", services.join(", "))
+        }
         action => action.name().to_owned(),
     }
 }

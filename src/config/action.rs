@@ -7,6 +7,7 @@ use hilum_filters::units::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::combine::Combine;
 use super::route::Status;
 use crate::identity::claims::ClaimPath;
 
@@ -19,6 +20,7 @@ pub enum Action {
     Files(Files),
     Session(Session),
     Health(Health),
+    Combine(Combine),
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -6,6 +6,7 @@
 pub mod action;
 pub mod ask;
 pub mod auth;
+pub mod combine;
 pub mod conf;
 pub mod env;
 mod inherit;

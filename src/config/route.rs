@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::action::{Action, Files, Forward, Health, Redirect, Respond, Session};
 use super::auth::{Auth, Public};
+use super::combine::Combine;
 use super::rate::Limit;
 use super::require::Requirement;
 use super::routes::split;
@@ -15,7 +16,8 @@ use crate::router::host::Host;
 use crate::router::{Condition, Methods, Pattern, Rule};
 
 /// The keys of one route alone. Exactly one of those after `match` is the action.
-pub const OWN_KEYS: &[&str] = &["name", "match", "forward", "respond", "redirect", "files", "session", "health"];
+pub const OWN_KEYS: &[&str] =
+    &["name", "match", "forward", "respond", "redirect", "files", "session", "health", "combine"];
 /// The keys that groups and `defaults` hand down.
 pub const SHARED_KEYS: &[&str] =
     &["auth", "require", "limits", "errors", "messages", "reply", "cors", "csrf", "cache_control", "rate", "filters"];
@@ -210,6 +212,8 @@ pub(super) struct Own {
     session: Option<Placed<Try<Session>>>,
     #[serde(default)]
     health: Option<Placed<Try<Health>>>,
+    #[serde(default)]
+    combine: Option<Placed<Try<Combine>>>,
 }
 
 /// `GET /path`, `GET,POST /path`, or `/path` for every method.
@@ -285,7 +289,8 @@ pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Pro
         .or(action(own.redirect, Action::Redirect))
         .or(action(own.files, Action::Files))
         .or(action(own.session, Action::Session))
-        .or(action(own.health, Action::Health));
+        .or(action(own.health, Action::Health))
+        .or(action(own.combine, Action::Combine));
     Some(Route {
         name,
         rule,

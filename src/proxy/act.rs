@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 use super::ctx::Asked;
 use super::failure::Failure;
 use super::respond::{self, By};
-use super::{Ctx, ask, body, forward, front_door, guard, rates, tunnel};
+use super::{Ctx, ask, body, combine, forward, front_door, guard, rates, tunnel};
 use crate::actions::forward::{Forward, Onward};
 use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, logout, show};
 use crate::actions::{Action, Answer};
@@ -183,6 +183,14 @@ async fn act(session: &mut Session, ctx: &mut Ctx, route: &Route, verdict: Verdi
         (Action::Health(health), _) => {
             let scope = scope(session.req_header(), ctx);
             shape(route, health.answer(), scope)
+        }
+        (Action::Combine(parts), Verdict::Combine(targets)) => {
+            let scope = || scope(session.req_header(), ctx);
+            let (for_json, for_reply) = (scope(), scope());
+            // Boxed, since most requests combine nothing and should not carry the room for it.
+            let answer =
+                Box::pin(combine::answer(session.req_header(), ctx, route, (parts, &targets), for_json)).await?;
+            shape(route, answer, for_reply)
         }
         (Action::Session(action), _) => {
             let (answer, scope) = session_answer(session, ctx, route, action).await?;

@@ -6,6 +6,7 @@
 mod act;
 mod ask;
 mod body;
+mod combine;
 mod ctx;
 mod failure;
 mod forward;

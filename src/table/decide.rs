@@ -49,6 +49,8 @@ pub enum Verdict {
         status: StatusCode,
         to: HeaderValue,
     },
+    /// Path and query of each part.
+    Combine(Box<[String]>),
     /// The rest of the path, below the root of the route's files.
     Files(String),
     /// Nothing had to be filled in: the route's own action is all there is to know.
@@ -117,6 +119,7 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
         Action::Redirect(redirect) => {
             redirect.location(&filling).map(|to| Verdict::Redirect { status: redirect.status, to })
         }
+        Action::Combine(combine) => combine.aim(&filling).map(Verdict::Combine),
         Action::Files(_) => Ok(Verdict::Files(found.values.last().copied().unwrap_or_default().to_owned())),
         Action::Respond(_) | Action::Session(_) | Action::Health(_) => Ok(Verdict::Act),
     };

@@ -1,6 +1,6 @@
 //! One Jinja expression, compiled at load; and how its failures are told.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use hilum_filters::api::did_you_mean;
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior, Value};
@@ -55,33 +55,34 @@ pub(super) struct Compiled {
 
 impl Compiled {
     /// Compiles, and checks that every name will exist.
-    pub(super) fn new(source: &str, names: &Names) -> Result<Self, String> {
-        Compiled::checked(source, &|name| names.check(name))
-    }
-
-    /// The same, with another idea of which names will exist.
-    pub(super) fn checked(source: &str, known: &dyn Fn(&str) -> Result<(), String>) -> Result<Self, String> {
-        Compiled::within(&EXPRESSIONS, source, known)
+    pub(super) fn new(source: &str, names: Names, more: &[Arc<str>]) -> Result<Self, String> {
+        Compiled::within(&EXPRESSIONS, source, names, more)
     }
 
     /// The same, and a comparison with what is absent can't be evaluated, in whatever way it is written.
-    pub(super) fn strict(source: &str, known: &dyn Fn(&str) -> Result<(), String>) -> Result<Self, String> {
-        Compiled::within(&STRICT, source, known)
+    pub(super) fn strict(source: &str, names: Names, more: &[Arc<str>]) -> Result<Self, String> {
+        Compiled::within(&STRICT, source, names, more)
     }
 
     fn within(
         environment: &'static Environment<'static>,
         source: &str,
-        known: &dyn Fn(&str) -> Result<(), String>,
+        names: Names,
+        more: &[Arc<str>],
     ) -> Result<Self, String> {
         let expression = environment
             .compile_expression_owned(source.to_owned())
             .map_err(|e| format!("`{source}` is not an expression: {}", e.detail().unwrap_or("it does not parse")))?;
         for name in expression.undeclared_variables(false) {
-            known(&name)?;
+            names.check(&name, more)?;
         }
         check_words(source)?;
         Ok(Compiled { expression, source: source.into() })
+    }
+
+    /// What it reads, as far as it is spelled out: `claims.user_id`, `now`.
+    pub(super) fn paths(&self) -> impl Iterator<Item = String> {
+        self.expression.undeclared_variables(true).into_iter()
     }
 
     /// The names it reads.

@@ -1,5 +1,6 @@
 //! JSON templates: compiled to a flat list of operations that write bytes; no tree is built per request.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hilum_filters::api::{Kind, Node, Problem};
@@ -27,6 +28,7 @@ enum Op {
     Text(Compiled),
     SpliceBody,
     SpliceRequestBody,
+    SplicePart(Arc<str>),
 }
 
 impl std::fmt::Debug for Json {
@@ -38,7 +40,12 @@ impl std::fmt::Debug for Json {
 impl Json {
     /// Compiles a subtree of the file. Every problem in it is pushed with its place.
     pub fn compile(node: &Node, names: Names, problems: &mut Vec<Problem>) -> Option<Json> {
-        let mut writer = Writer { ops: Vec::new(), names, problems, good: true };
+        Json::compile_with(node, names, &[], problems)
+    }
+
+    /// The same, with the parts of a `combine` as names. `{{ part }}` alone is passed on unread like a body.
+    pub fn compile_with(node: &Node, names: Names, parts: &[Arc<str>], problems: &mut Vec<Problem>) -> Option<Json> {
+        let mut writer = Writer { ops: Vec::new(), names, parts, problems, good: true };
         writer.node(node);
         let good = writer.good;
         let ops: Box<[Op]> = writer.ops.into();
@@ -55,6 +62,20 @@ impl Json {
         self.reads_body
     }
 
+    /// Whether that part is passed on unread somewhere.
+    pub fn passes_on(&self, part: &str) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::SplicePart(name) if **name == *part))
+    }
+
+    /// What its expressions read, as far as it is spelled out: `claims.user_id`, `now`.
+    pub fn reads(&self) -> HashSet<String> {
+        let expressions = self.ops.iter().filter_map(|op| match op {
+            Op::Value(expression) | Op::Text(expression) => Some(expression.paths()),
+            _ => None,
+        });
+        expressions.flatten().collect()
+    }
+
     /// The filled JSON text.
     ///
     /// # Errors
@@ -69,6 +90,7 @@ impl Json {
                 Op::Text(expression) => write_inside_text(&expression.value(&names)?, &mut out)?,
                 Op::SpliceBody => splice(scope.body.as_deref(), &mut out),
                 Op::SpliceRequestBody => splice(scope.request_body.as_deref(), &mut out),
+                Op::SplicePart(name) => splice(scope.part(name).map(|body| &**body), &mut out),
             }
         }
         Ok(out)
@@ -105,6 +127,7 @@ fn write_inside_text(value: &Value, out: &mut Vec<u8>) -> Result<(), Failed> {
 struct Writer<'p> {
     ops: Vec<Op>,
     names: Names,
+    parts: &'p [Arc<str>],
     problems: &'p mut Vec<Problem>,
     good: bool,
 }
@@ -153,11 +176,14 @@ impl Writer<'_> {
         match pieces(text) {
             Err(why) => self.problem(node, why),
             Ok(pieces) => match pieces.as_slice() {
-                [Found::Expression("body")] if self.names.check("body").is_ok() => self.ops.push(Op::SpliceBody),
-                [Found::Expression("request.body")] if self.names.check("request").is_ok() => {
+                [Found::Expression("body")] if self.names.check("body", &[]).is_ok() => self.ops.push(Op::SpliceBody),
+                [Found::Expression("request.body")] if self.names.check("request", &[]).is_ok() => {
                     self.ops.push(Op::SpliceRequestBody)
                 }
-                [Found::Expression(source)] => self.expression(node, source, Op::Value),
+                [Found::Expression(source)] => match self.parts.iter().find(|part| ***part == **source) {
+                    Some(part) => self.ops.push(Op::SplicePart(part.clone())),
+                    None => self.expression(node, source, Op::Value),
+                },
                 pieces => {
                     self.bytes(b"\"");
                     for piece in pieces {
@@ -176,7 +202,7 @@ impl Writer<'_> {
     }
 
     fn expression(&mut self, node: &Node, source: &str, op: fn(Compiled) -> Op) {
-        match Compiled::new(source, &self.names) {
+        match Compiled::new(source, self.names, self.parts) {
             Ok(compiled) => self.ops.push(op(compiled)),
             Err(why) => self.problem(node, why),
         }

@@ -24,6 +24,10 @@ impl Names {
     pub const REPLY: Names = Names::of(&["status", "body", "request", "params", "query", "claims", "now"]);
     /// In `errors:`.
     pub const ERRORS: Names = Names::of(&["reason", "status", "message", "claims", "request_id"]);
+    /// In `combine:`, beside the names of its parts.
+    pub const COMBINE: Names = Names::of(&["missing", "status", "request", "params", "query", "claims", "now"]);
+    /// In a value that is the same for every request.
+    pub const CONSTANT: Names = Names::of(&[]);
     /// In `respond:` and `login.send`.
     pub const REQUEST: Names = Names::of(&["request", "params", "query", "claims", "now"]);
 
@@ -46,17 +50,22 @@ impl Names {
         self.known.contains(&name) || FUNCTIONS.contains(&name)
     }
 
-    pub(super) fn check(self, name: &str) -> Result<(), String> {
+    /// `more` are names besides those that are always known.
+    pub(super) fn check(self, name: &str, more: &[Arc<str>]) -> Result<(), String> {
         match (name, self.no_body, self.no_claims) {
             ("request", Some(why), _) => return Err(format!("there is no `request.body` here: {why}")),
             ("claims", _, Some(why)) => return Err(format!("there are no `claims` here: {why}")),
             _ => {}
         }
-        if self.knows(name) {
+        let known: Vec<&str> = more.iter().map(|name| &**name).chain(self.known.iter().copied()).collect();
+        if self.knows(name) || known.contains(&name) {
             return Ok(());
         }
-        let hint = did_you_mean(name, self.known.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
-        Err(format!("nothing is called `{name}` here; known are {}{}", self.known.join(", "), hint.unwrap_or_default()))
+        if known.is_empty() {
+            return Err(format!("nothing is called `{name}` here: this is the same for every request"));
+        }
+        let hint = did_you_mean(name, known.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
+        Err(format!("nothing is called `{name}` here; known are {}{}", known.join(", "), hint.unwrap_or_default()))
     }
 }
 
@@ -108,8 +117,16 @@ pub struct Scope {
     pub request_id: Option<hilum_filters::api::RequestId>,
     /// Seconds since 1970.
     pub now: u64,
-    /// What services answered to `ask`, by name.
+    /// What services answered to `ask`, and what else is known of a `combine`, by name.
     pub answers: Vec<(Arc<str>, Value)>,
+    /// What services answered to the parts of a `combine`, by name.
+    pub parts: Vec<(Arc<str>, Arc<Body>)>,
+}
+
+impl Scope {
+    pub(super) fn part(&self, name: &str) -> Option<&Arc<Body>> {
+        self.parts.iter().find(|(part, _)| **part == *name).map(|(_, body)| body)
+    }
 }
 
 impl Object for Scope {
@@ -118,6 +135,9 @@ impl Object for Scope {
         let key = key.as_str()?;
         if let Some((_, answer)) = self.answers.iter().find(|(name, _)| **name == *key) {
             return Some(answer.clone());
+        }
+        if let Some(body) = self.part(key) {
+            return or_none(body.value().cloned());
         }
         match key {
             "status" => or_none(self.status.map(Value::from)),

@@ -42,8 +42,7 @@ impl Unless {
                 "`{source}` writes a list where it could be compared: compare one value with one value"
             ));
         }
-        let known = |name: &str| if answers.iter().any(|a| **a == *name) { Ok(()) } else { names.check(name) };
-        Compiled::strict(source, &known).map(Unless)
+        Compiled::strict(source, names, answers).map(Unless)
     }
 
     /// Whether it reads the answer of that name.

@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "actions",
         &[
             "config::action",
+            "config::combine",
             "config::route",
             "config::service::HashKey",
             "config::token",

@@ -213,6 +213,215 @@ async fn a_doctor_and_an_institution_reach_their_own_patients_and_an_institution
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dashboards_count_what_is_there_and_name_the_service_that_is_not() {
+    let (gateway, demo) = start().await;
+    let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
+    let (institution, admin, patient) = (by("institution").await, by("admin").await, by("patient").await);
+    let ask = async |path: &str, by: &str| gateway.send(&format!("GET /api/web/{path}\n{by}")).await;
+    let list = async |path: &str| {
+        let answer = gateway.send(&format!("GET /api/v1/{path}?limit=1000\n{admin}")).await;
+        answer.json().as_array().unwrap_or_else(|| panic!("{path}: {}", answer.text())).clone()
+    };
+    let (doctors, patients) = (list("doctors").await, list("patients").await);
+    let me = gateway.send(&format!("GET /api/web/auth/session/validate\n{institution}")).await.json();
+    let own = me["data"]["user"]["user_id"].clone();
+    let ours = |all: &[Value]| all.iter().filter(|one| one["institution_id"] == own).count();
+
+    let seen = ask("institution/dashboard", &institution).await;
+    expect(
+        "institution",
+        &seen,
+        "200\n~ \"message\":\"Dashboard de la institución\"\ncache-control: private, no-store",
+    );
+    let data = &seen.json()["data"];
+    assert_eq!(data["missing"], serde_json::json!([]));
+    assert_eq!((&data["total_doctors"], &data["total_patients"]), (&ours(&doctors).into(), &ours(&patients).into()));
+    assert_eq!(data["active_doctors"], data["total_doctors"]);
+    let verified = patients.iter().filter(|one| one["institution_id"] == own && one["is_verified"] == true).count();
+    assert_eq!(data["verified_patients"], verified);
+    for (list, total) in [("recent_doctors", "total_doctors"), ("recent_patients", "total_patients")] {
+        let total = data[total].as_u64().expect("a number");
+        assert_eq!(data[list].as_array().map(|list| list.len() as u64), Some(total.min(5)), "{list}");
+    }
+
+    let seen = ask("admin/dashboard", &admin).await;
+    expect("admin", &seen, "200\n~ \"message\":\"Dashboard del administrador\"");
+    let data = &seen.json()["data"];
+    assert_eq!((&data["missing"], &data["alerts"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert_eq!(
+        data["admin"]["email"],
+        ACCOUNTS.iter().find(|one| one.user_type == "admin").expect("there is one").email
+    );
+    let institutions = data["institutions"].as_array().expect("a list").len();
+    let expected = serde_json::json!({
+        "total_institutions": institutions, "total_doctors": doctors.len(), "total_patients": patients.len(), "at_least": [],
+    });
+    assert_eq!(data["statistics"], expected);
+    assert_eq!((&data["doctors"], &data["patients"]), (&Value::from(doctors.clone()), &Value::from(patients.clone())));
+
+    let seen = ask("admin/statistics", &admin).await;
+    expect("statistics", &seen, "200\n~ \"message\":\"Estadísticas del sistema obtenidas exitosamente\"");
+    let data = &seen.json()["data"];
+    let rounded = |part: usize, of: usize| (part as f64 / of as f64 * 100.0).round() / 100.0;
+    assert_eq!(data["overview"]["total_institutions"], institutions);
+    assert!(data["overview"]["total_admins"].as_u64() > Some(0), "{data}");
+    assert_eq!(
+        (&data["overview"]["total_patients"], &data["patients"]["active"]),
+        (&patients.len().into(), &patients.len().into())
+    );
+    for (average, expected) in [
+        (&data["institutions"]["avg_doctors_per_institution"], rounded(doctors.len(), institutions)),
+        (&data["institutions"]["avg_patients_per_institution"], rounded(patients.len(), institutions)),
+        (&data["doctors"]["avg_patients_per_doctor"], rounded(patients.len(), doctors.len())),
+    ] {
+        assert_eq!(average.as_f64(), Some(expected), "{data}");
+    }
+    for path in ["institution/dashboard", "admin/dashboard", "admin/statistics"] {
+        expect(path, &ask(path, &patient).await, "403 claim_mismatch\n~ \"error\":\"Acceso denegado\"");
+        expect(path, &ask(path, "X-Own: 1").await, "401 token_missing");
+    }
+
+    // Nothing answers any more: what is not known is null and named, or the whole is a failure.
+    demo.stop().await;
+    let down = "503 MARK\n{\"status\":\"error\",\"message\":\"Error obteniendo dashboard\"}";
+    let seen = ask("institution/dashboard", &institution).await;
+    expect("institution", &seen, &down.replace("MARK", &seen.reason()));
+    let data = ask("admin/dashboard", &admin).await.json()["data"].clone();
+    assert_eq!(data["missing"], serde_json::json!(["admin", "institutions", "doctors", "patients"]));
+    let unknown = serde_json::json!({ "total_institutions": null, "total_doctors": null, "total_patients": null, "at_least": [] });
+    assert_eq!((&data["statistics"], &data["patients"]), (&unknown, &Value::Null));
+    assert_eq!(data["summary"]["services_status"], "No disponibles: admin, institutions, doctors, patients");
+    let data = ask("admin/statistics", &admin).await.json()["data"].clone();
+    assert_eq!(data["missing"], serde_json::json!(["counts", "doctors", "patients"]));
+    assert_eq!((&data["overview"]["total_patients"], &data["patients"]["active"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_institution_and_an_admin_see_their_lists_and_an_institution_removes_its_own_doctor() {
+    let (gateway, demo) = start().await;
+    let by = async |user_type: &str| format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
+    let (institution, admin, doctor) = (by("institution").await, by("admin").await, by("doctor").await);
+    let get = |path: &str, by: &str| format!("GET {path}\n{by}");
+    let everybody = gateway.send(&get("/api/v1/doctors", &doctor)).await.json();
+    let me = gateway.send(&get("/api/web/auth/session/validate", &institution)).await.json();
+    let own = me["data"]["user"]["user_id"].as_str().expect("an id").to_owned();
+    let of = |is_own: bool| {
+        let all = everybody.as_array().expect("a list");
+        let found = all.iter().rfind(|one| (one["institution_id"] == *own) == is_own).expect("there is one");
+        found["id"].as_str().expect("an id").to_owned()
+    };
+    let (ours, theirs) = (of(true), of(false));
+    let institutions = gateway.send(&get("/api/v1/institutions", &doctor)).await.json();
+    let other = institutions.as_array().expect("a list").iter().find(|one| one["id"] != *own).expect("another one");
+    let other = other["id"].as_str().expect("an id").to_owned();
+    let delete =
+        |id: &str, by: &str| format!("DELETE /api/web/institution/doctors/{id}\n{by}\nSec-Fetch-Site: same-origin");
+    let change = |id: &str, by: &str| {
+        format!(
+            "PUT /api/v1/institutions/{id}\n{by}\nSec-Fetch-Site: same-origin\nContent-Type: application/json\n\n{{\"website\":\"https://example.org\"}}"
+        )
+    };
+    check(
+        &gateway,
+        &[
+            (
+                &get("/api/web/institution/doctors", &institution),
+                &format!("200\n~ \"message\":\"Doctores obtenidos exitosamente\"\n~ {ours}\n!~ {theirs}"),
+            ),
+            (
+                &get("/api/web/institution/patients", &institution),
+                "200\n~ \"message\":\"Pacientes obtenidos exitosamente\"\n~ \"data\":{\"patients\":[{",
+            ),
+            (&get("/api/web/institution/doctors", &doctor), "403 claim_mismatch\n~ Se requiere ser institution"),
+            (
+                &get("/api/web/admin/health", &admin),
+                "200\n~ \"message\":\"Admin service health check successful\"\n~ service-admins",
+            ),
+            (
+                &get("/api/web/admin/institutions?limit=1", &admin),
+                "200\n~ \"message\":\"Instituciones obtenidas exitosamente\",\"institutions\":[{",
+            ),
+            (
+                &get("/api/web/admin/institutions?limit=x", &admin),
+                "422\n{\"status\":\"error\",\"message\":\"Error al obtener instituciones\",\"code\":422}",
+            ),
+            (
+                &get("/api/web/admin/admins", &admin),
+                "200\n~ \"message\":\"Administradores obtenidos exitosamente\"\n~ \"page\":1,\"limit\":10",
+            ),
+            (
+                &get("/api/web/admin/admins?limit=500", &admin),
+                "422\n{\"status\":\"error\",\"message\":\"Error al obtener administradores\",\"code\":422}",
+            ),
+            (&get("/api/web/admin/admins", &institution), "403 claim_mismatch\n~ Se requiere ser admin"),
+            (&get("/api/v1/institutions/doctors", &institution), "200"),
+            (&get("/api/v1/institutions/patients", &doctor), "403 claim_mismatch"),
+            (&get(&format!("/api/v1/institutions/{own}"), &institution), "200"),
+            (&get(&format!("/api/v1/institutions/{other}"), &institution), "403"),
+            (&change(&own, &institution), "200"),
+            (&change(&other, &institution), "403 not_owner"),
+            (&change(&other, &doctor), "403 not_owner"),
+            (&change(&other, &admin), "200"),
+            (
+                &delete(&theirs, &institution),
+                "403 not_owner\n{\"status\":\"error\",\"message\":\"No tienes permisos para eliminar este doctor\",\"code\":403}",
+            ),
+            (
+                &delete("7", &institution),
+                "404 not_found\n{\"status\":\"error\",\"message\":\"Doctor no encontrado\",\"code\":404}",
+            ),
+            (&delete(&ours, &admin), "403 claim_mismatch"),
+            (
+                &delete(&ours, &institution),
+                "200\n{\"status\":\"success\",\"message\":\"Doctor eliminado exitosamente\"}",
+            ),
+        ],
+    )
+    .await;
+    let listed = gateway.send(&get("/api/web/institution/doctors", &institution)).await.json();
+    let gone = listed["data"]["doctors"].as_array().expect("a list").iter().find(|one| one["id"] == *ours);
+    assert!(gone.is_none_or(|one| one["is_active"] == false), "{gone:?}");
+    demo.stop().await;
+    for (path, by, message) in [
+        ("institution/doctors", &institution, "El servicio no está disponible"),
+        ("admin/admins", &admin, "Error al obtener administradores"),
+        ("admin/health", &admin, "Admin service health check failed: Unknown error"),
+    ] {
+        let answer = gateway.send(&get(&format!("/api/web/{path}"), by)).await;
+        let expectation = format!("503 {}\n~ \"message\":\"{message}\"", answer.reason());
+        expect(path, &answer, &expectation);
+    }
+}
+
+/// The doctors' service has a thousand and more: a page that is full says only that there are at least so many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_page_is_at_least_so_many() {
+    let many = format!("[{}]", vec![r#"{"id":"d"}"#; 1000].join(","));
+    let crowd = Service::start(move |seen| match seen.target.as_str() {
+        "/api/v1/doctors?limit=1000" => Reply::json(200, &many),
+        "/health" => Reply::json(200, "{}"),
+        _ => Reply::json(404, "{}"),
+    })
+    .await;
+    let demo =
+        hilum_demo::start(Options { secret: SECRET.to_owned(), ports: Ports::ANY }).await.expect("the services start");
+    let gateway = demo.services().iter().filter(|service| service.variable != "DOCTORS_SERVICE_URL").fold(
+        Gateway::with(ROUTES).env("JWT_SECRET_KEY", SECRET).env("DOCTORS_SERVICE_URL", crowd.url()),
+        |gateway, service| gateway.env(service.variable, &service.url),
+    );
+    let gateway = gateway.start().await;
+    let admin = format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, "admin").await);
+    let data = gateway.send(&format!("GET /api/web/admin/statistics\n{admin}")).await.json()["data"].clone();
+    assert_eq!(
+        (&data["overview"]["total_doctors"], &data["at_least"]),
+        (&1000.into(), &serde_json::json!(["doctors"]))
+    );
+    assert_eq!(data["institutions"]["avg_doctors_per_institution"], Value::Null);
+    let data = gateway.send(&format!("GET /api/web/admin/dashboard\n{admin}")).await.json()["data"].clone();
+    assert_eq!(data["statistics"]["at_least"], serde_json::json!(["doctors"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_guesses_a_password_is_stopped_and_learns_no_account() {
     let (gateway, _demo) = start().await;
     let guess = async |email: &str| {

@@ -10,6 +10,7 @@ mod access;
 mod admin;
 mod bodies;
 mod buffered;
+mod combine;
 mod cors;
 mod csrf;
 mod demo;

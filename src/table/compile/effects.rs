@@ -45,7 +45,7 @@ pub(super) fn limits(written: &route::Route, action: &Action, problems: &mut Vec
     }
     let reads_whole = match action {
         Action::Forward(_) => shaped,
-        Action::Session(Session::Login(_)) => true,
+        Action::Session(Session::Login(_)) | Action::Combine(_) => true,
         _ => false,
     } || asks(&written.shared);
     if let Some(reply) = limits.reply.and_then(|reply| reply.0)
@@ -53,7 +53,8 @@ pub(super) fn limits(written: &route::Route, action: &Action, problems: &mut Vec
         && is_own(reply.at)
     {
         let problem = Problem::new(reply.at, "this limit has no effect: no answer of a service is read whole here");
-        problems.push(problem.help("it is for a `forward` with `reply`, for `ask`, and for `session: { login }`"));
+        problems
+            .push(problem.help("it is for a `forward` with `reply`, for `ask`, `combine` and `session: { login }`"));
     }
 }
 
@@ -64,6 +65,18 @@ fn asks(shared: &route::Shared) -> bool {
         || owners.iter().flat_map(|own| &own.value).any(|owner| owner.0.as_ref().is_some_and(|o| o.ask.is_some()))
 }
 
+/// A time for the parts of a `combine` that the request as a whole does not have.
+pub(super) fn time_of_parts(written: &route::Route, problems: &mut Vec<Problem>) {
+    let Some(Placed { value: action::Action::Combine(combine), .. }) = &written.action else { return };
+    let Some(time) = combine.time.and_then(|time| time.0) else { return };
+    if let Some(whole) = super::limits(&written.shared).time
+        && time.value.get() > whole
+    {
+        let text = format!("this time has no effect: the whole request has only {whole:?}");
+        problems.push(Problem::new(time.at, text).help("make it shorter, or `limits: { time }` longer"));
+    }
+}
+
 /// A method that the action has no meaning for.
 pub(super) fn methods(written: &route::Route, action: &Action, problems: &mut Vec<Problem>) {
     let Some(Placed { at, value: rule }) = &written.rule else { return };
@@ -71,6 +84,11 @@ pub(super) fn methods(written: &route::Route, action: &Action, problems: &mut Ve
     let (good, why) = match action {
         Action::Files(_) => (&[Method::GET, Method::HEAD][..], "files are only read"),
         Action::Session(Session::Login(_)) => (&[Method::POST, Method::PUT, Method::PATCH][..], "a sign-in has a body"),
+        // Nobody looks at where a GET comes from: a page of somebody else could have it sent (RFC 9110, 9.2.1).
+        Action::Combine(combine) if combine.changes() => {
+            (&[Method::POST, Method::PUT, Method::PATCH, Method::DELETE][..], "a part with POST may change something")
+        }
+        Action::Combine(_) => (&[Method::GET, Method::HEAD][..], "the parts are only read"),
         _ => return,
     };
     if let Some(wrong) = these.iter().find(|method| !good.contains(method)) {

@@ -114,11 +114,13 @@ fn registrations<'p>(parts: &Parts<'p>) -> impl Iterator<Item = &'static Registr
     parts.filters.iter().flat_map(|list| list.iter()).chain([&hilum_filters::CORS])
 }
 
-/// A rule without methods takes those that its action has a meaning for: files are read, and a sign-in is sent.
+/// A rule without methods takes those that its action has a meaning for: files and parts are read, and a sign-in is sent.
 fn limited(rule: &Rule, action: &Action) -> Rule {
     let only = match action {
         Action::Files(_) => "GET",
         Action::Session(Session::Login(_)) => "POST",
+        Action::Combine(combine) if combine.changes() => "POST",
+        Action::Combine(_) => "GET",
         _ => return rule.clone(),
     };
     let mut rule = rule.clone();
@@ -131,7 +133,7 @@ fn limited(rule: &Rule, action: &Action) -> Rule {
 /// The names that mean something in the `reply:` of a route.
 fn reply_names(action: Option<&Action>, has_claims: bool) -> Names {
     let names = match action {
-        Some(Action::Session(Session::Logout(_) | Session::Show(_)) | Action::Health(_)) => {
+        Some(Action::Session(Session::Logout(_) | Session::Show(_)) | Action::Health(_) | Action::Combine(_)) => {
             Names::REPLY.without_body("only a forward and a sign-in read it")
         }
         _ => Names::REPLY,
@@ -189,6 +191,7 @@ impl Routing<'_> {
         if let Some(action) = &action {
             effects::limits(written, action, build.problems);
             effects::methods(written, action, build.problems);
+            effects::time_of_parts(written, build.problems);
         }
         if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
             (&reply, &action)
