@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::forward::line;
 use super::given::{Given, GivenNames};
+use super::sent::says_json;
 use super::{Answer, Build};
 use crate::config::action;
 use crate::identity::rules::ClaimRules;
@@ -217,11 +218,4 @@ impl Login {
         }
         Ok(())
     }
-}
-
-/// `application/json`, or a type built on it (RFC 6839).
-fn says_json(headers: &HeaderMap) -> bool {
-    let Some(text) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
-    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }

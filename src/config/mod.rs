@@ -18,6 +18,7 @@ pub mod schema;
 pub mod service;
 mod sessions;
 pub mod token;
+pub mod validate;
 pub mod yaml;
 
 pub use env::Environment;

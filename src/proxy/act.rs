@@ -177,7 +177,10 @@ async fn act(session: &mut Session, ctx: &mut Ctx, route: &Route, verdict: Verdi
         (Action::Files(_), Verdict::Files(rest)) => files(session.req_header(), ctx, rest).await,
         (Action::Forward(forward), Verdict::Forward(onward)) => buffered(session, ctx, route, forward, onward).await,
         (Action::Respond(respond), _) => {
-            let scope = scope(session.req_header(), ctx);
+            let scope = match route.reads_body() {
+                true => good_body(session, ctx, route, route.limits.body).await?.1,
+                false => scope(session.req_header(), ctx),
+            };
             Ok(respond.answer(&Arc::new(scope))?)
         }
         (Action::Health(health), _) => {
@@ -216,10 +219,13 @@ async fn buffered(
     if head.method == Method::HEAD {
         head.set_method(Method::GET);
     }
-    let sent = read_body(session, ctx, route, route.limits.body).await?;
-    rates::of_the_body(ctx, route, &sent).await?;
-    let scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(session.req_header(), ctx) };
-    let question = Call { head, body: sent, reply_limit: route.limits.reply };
+    let (sent, scope) = good_body(session, ctx, route, route.limits.body).await?;
+    let scope = Arc::new(scope);
+    let body = forward.fill_body(&session.req_header().headers, sent, &scope)?;
+    if forward.body.is_some() {
+        forward::replace_body(&mut head);
+    }
+    let question = Call { head, body, reply_limit: route.limits.reply };
     ctx.service = Some(forward.pool.name().clone());
     let answer = call(&forward.pool, ctx.onward.key, &question, ctx.call_deadline()).await;
     ctx.called = match &answer {
@@ -233,7 +239,7 @@ async fn buffered(
     }
     forward::clean(&ctx.table, &mut headers);
     let answer = Answer { status: answer.status, headers, content: crate::actions::Content::Bytes(answer.body) };
-    shape(route, answer, scope)
+    shape(route, answer, Arc::unwrap_or_clone(scope))
 }
 
 /// The head of a request of our own, filters included.
@@ -268,6 +274,20 @@ async fn read_body(session: &mut Session, ctx: &mut Ctx, route: &Route, limit: u
     Ok(body.unwrap_or_default())
 }
 
+/// The whole body and what templates may read, after `validate` found nothing wrong with it and no rate by the body was used up.
+async fn good_body(session: &mut Session, ctx: &mut Ctx, route: &Route, limit: u64) -> Result<(Bytes, Scope), Refusal> {
+    let sent = read_body(session, ctx, route, limit).await?;
+    let head = session.req_header();
+    let mut scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(head, ctx) };
+    if !route.validate.is_empty() {
+        let shared = Arc::new(scope);
+        route.validate.check(&head.headers, &sent, &shared)?;
+        scope = Arc::unwrap_or_clone(shared);
+    }
+    rates::of_the_body(ctx, route, &sent).await?;
+    Ok((sent, scope))
+}
+
 async fn session_answer(
     session: &mut Session,
     ctx: &mut Ctx,
@@ -289,24 +309,22 @@ async fn session_answer(
             ctx.facts.claims = None;
             ctx.service = Some(login.service().clone());
             let head = own_head(session.req_header(), ctx, false)?;
-            let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
-            rates::of_the_body(ctx, route, &sent).await?;
+            let (sent, scope) = good_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
             let client = session.req_header();
             let values: Vec<&str> = ctx.values.iter().map(|v| &**v).collect();
-            let request_body = Some(Body::new(sent.clone()));
             let attempt = Attempt {
                 head,
                 client_headers: &client.headers,
                 body: sent,
                 filling: Filling { params: &values, query: client.uri.query(), claims: None },
-                scope: scope(client, ctx),
+                scope: scope.clone(),
                 secure: ctx.facts.secure,
                 reply_limit: route.limits.reply,
                 deadline: ctx.call_deadline(),
             };
             let (answer, identity) = login.answer(attempt).await?;
             let claims = Some(identity.values.clone());
-            let scope = Scope { request_body, claims, ..scope(client, ctx) };
+            let scope = Scope { claims, ..scope };
             Ok((answer, scope))
         }
     }

@@ -7,7 +7,9 @@
 mod expression;
 mod json;
 mod line;
+mod matching;
 mod scope;
+mod timestamp;
 mod unless;
 
 pub use json::Json;

@@ -94,7 +94,7 @@ impl Body {
 }
 
 /// What the names stand for in one request. What is not there is `none`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scope {
     pub status: Option<u16>,
     pub body: Option<Arc<Body>>,

@@ -27,3 +27,4 @@ mod seen;
 mod sessions;
 mod streams;
 mod time;
+mod validate;

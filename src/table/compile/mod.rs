@@ -20,6 +20,7 @@ use super::access::{Access, token_of};
 use super::csrf::Csrf;
 use super::rates::{self, RouteRates};
 use super::require;
+use super::validate::Validate;
 use super::{Area, Limits, Route, Table};
 use crate::actions::reply::Reply;
 use crate::actions::session::Session;
@@ -178,17 +179,21 @@ impl Routing<'_> {
             own_headers: &self.own_headers,
             has_claims: auth.is_some(),
             admits_nobody: auth.is_some_and(|auth| auth.optional.value),
+            has_body: !written.only_reads(),
+            reads_body: shared.validate.is_some(),
             base_dir: &self.routes.base_dir,
         };
         let access = Access::compile(shared, auth_token.clone(), roles, &mut build);
         let require = shared.require.as_ref().map_or(Some(Box::default()), |list| require::compile(list, &mut build));
         let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
         let action = action.map(|action| with_hash(action, self.routes));
+        let validate = Validate::compile(written, action.as_ref(), &mut build);
         let names = reply_names(action.as_ref(), auth.is_some());
         let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(reply, names, build.problems)));
         if let Some(action) = &action {
             effects::limits(written, action, build.problems);
             effects::methods(written, action, build.problems);
+            effects::sent_bodies(written, build.problems);
         }
         if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
             (&reply, &action)
@@ -235,6 +240,7 @@ impl Routing<'_> {
             access,
             require: require?,
             rates,
+            validate: validate?,
             action,
             reply: reply.map(|(_, reply)| reply),
             errors,

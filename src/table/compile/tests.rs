@@ -518,7 +518,7 @@ fn a_rate_that_counts_nothing_is_a_problem() {
         (
             format!("{{ match: /a, rate: [{body}], {public}, limits: {{ time: none }} }}"),
             "none",
-            "`time: none` has no effect: where `reply` or a rate by the body is".into(),
+            "`time: none` has no effect: where `reply`, `validate`, `body` or a rate by the body is".into(),
         ),
     ] {
         check(&[(&route, place, &message)]);
