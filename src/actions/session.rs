@@ -1,4 +1,4 @@
-//! `session`: sign-in, sign-out, and who is signed in.
+//! `session`: sign-in, sign-out, who is signed in, and by what.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::identity::verify::NotVerified;
 use crate::identity::{By, Caller, Identity, Now, Presented, Token};
 use crate::refusal::{Reason, Refusal, known};
 use crate::services::{Call, Pool, call};
-use crate::template::{Body, Filling, Json, Line, Names, Scope, Use};
+use crate::template::{Body, Filling, Handed, Json, Line, Names, Scope, Use};
 
 /// What is done with a session.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub enum Session {
     Login(Box<Login>),
     Logout(Arc<Token>),
     Show(Arc<Token>),
+    /// For scripts of a page that need a bearer: they can't read the cookie themselves.
+    HandOut(Arc<Token>),
 }
 
 /// How a caller signs in.
@@ -50,6 +52,9 @@ impl Session {
             action::Session::Logout(name) => {
                 build.tokens.find(&name.token, "token", build.problems).map(Session::Logout)
             }
+            action::Session::HandOut(name) => {
+                build.tokens.find(&name.token, "token", build.problems).map(Session::HandOut)
+            }
             action::Session::Show(name) => build.tokens.find(&name.token, "token", build.problems).map(Session::Show),
         }
     }
@@ -58,7 +63,7 @@ impl Session {
     pub fn token(&self) -> &Arc<Token> {
         match self {
             Session::Login(login) => &login.token,
-            Session::Logout(token) | Session::Show(token) => token,
+            Session::Logout(token) | Session::Show(token) | Session::HandOut(token) => token,
         }
     }
 }
@@ -71,6 +76,16 @@ pub fn show(caller: &Caller) -> Result<Answer, Reason> {
     let identity = known(caller)?;
     let body = serde_json::to_vec(&*identity.claims).map_err(|_| Reason::Internal)?;
     Ok(Answer::json(StatusCode::OK, body))
+}
+
+/// The caller's own token: 200 with it, or why not; and the token for `reply`.
+///
+/// # Errors
+/// The reason that a route with this token would refuse the caller for.
+pub fn hand_out(caller: &Caller) -> Result<(Answer, Handed), Reason> {
+    let token = &known(caller)?.token;
+    let body = serde_json::json!({ "token": **token }).to_string();
+    Ok((Answer::json(StatusCode::OK, body), Handed(token.clone())))
 }
 
 /// Nobody is signed in so many times; each costs a look into the store.

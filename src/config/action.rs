@@ -93,6 +93,7 @@ pub enum Session {
     Login(Box<Login>),
     Logout(TokenName),
     Show(TokenName),
+    HandOut(TokenName),
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

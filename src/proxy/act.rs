@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::respond::{self, By};
 use super::{Ctx, ask, body, forward, front_door, guard, rates, tunnel};
 use crate::actions::forward::{Forward, Onward};
-use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, logout, show};
+use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, hand_out, logout, show};
 use crate::actions::{Action, Answer};
 use crate::identity::Caller;
 use crate::refusal::{Reason, Refusal};
@@ -298,6 +298,10 @@ async fn session_answer(
         SessionAction::Show(_) => {
             let answer = show(&ctx.caller)?;
             Ok((answer, scope(session.req_header(), ctx)))
+        }
+        SessionAction::HandOut(_) => {
+            let (answer, token) = hand_out(&ctx.caller)?;
+            Ok((answer, Scope { token: Some(token), ..scope(session.req_header(), ctx) }))
         }
         SessionAction::Logout(token) => {
             let scope = scope(session.req_header(), ctx);

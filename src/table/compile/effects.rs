@@ -99,6 +99,20 @@ pub(super) fn sent_bodies(written: &route::Route, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Another token than the one that the caller brings.
+pub(super) fn session_tokens(written: &route::Route, problems: &mut Vec<Problem>) {
+    let Some(action::Action::Session(session)) = written.action.as_ref().map(|action| &action.value) else { return };
+    let (action::Session::Show(named) | action::Session::HandOut(named)) = session else { return };
+    if let Some(auth) = token_of(&written.shared)
+        && auth.token.value != named.token.value
+    {
+        let text = format!("`{}` has no effect: the caller is known by `{}`", named.token.value, auth.token.value);
+        let problem = Problem::new(named.token.at, text);
+        problems
+            .push(problem.help("name the same token as `auth`, or write `auth: public`: it is asked for all the same"));
+    }
+}
+
 /// A redirect whose target is the same route again.
 pub(super) fn circles(router: &Router<Arc<Route>>, compiled: &[Compiled<'_>], problems: &mut Vec<Problem>) {
     for (written, route) in compiled {

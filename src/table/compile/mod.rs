@@ -131,9 +131,11 @@ fn limited(rule: &Rule, action: &Action) -> Rule {
 
 /// The names that mean something in the `reply:` of a route.
 fn reply_names(action: Option<&Action>, has_claims: bool) -> Names {
+    const NO_BODY: &str = "only a forward and a sign-in read it";
     let names = match action {
+        Some(Action::Session(Session::HandOut(_))) => Names::HAND_OUT.without_body(NO_BODY),
         Some(Action::Session(Session::Logout(_) | Session::Show(_)) | Action::Health(_)) => {
-            Names::REPLY.without_body("only a forward and a sign-in read it")
+            Names::REPLY.without_body(NO_BODY)
         }
         _ => Names::REPLY,
     };
@@ -194,6 +196,7 @@ impl Routing<'_> {
             effects::limits(written, action, build.problems);
             effects::methods(written, action, build.problems);
             effects::sent_bodies(written, build.problems);
+            effects::session_tokens(written, build.problems);
         }
         if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
             (&reply, &action)
@@ -219,6 +222,12 @@ impl Routing<'_> {
         {
             let problem = Problem::new(said.at, "`cache_control` has no effect on `files`");
             self.problems.push(problem.help("say how long a file may be kept with `files: { cache: 1h }`"));
+        }
+        if let (Some(said), Some(Action::Session(Session::HandOut(_))), true) =
+            (&shared.cache_control, &action, written.says("cache_control"))
+        {
+            let text = "`cache_control` has no effect on `hand_out`: a token is kept by nobody";
+            self.problems.push(Problem::new(said.at, text));
         }
         rates::own_headers(written, &self.own_headers, self.problems);
         let name: Arc<str> = written.name.value.as_str().into();
@@ -287,6 +296,7 @@ fn cache_control(shared: &Shared, access: &Access, action: &Action) -> Option<He
     // One person's answer, which no cache may hand to another (RFC 9111, 7.1); what a sign-in answers holds a token (RFC 6749, 5.1).
     let is_private = !access.is_public() || matches!(action, Action::Session(_));
     match &shared.cache_control {
+        _ if matches!(action, Action::Session(Session::HandOut(_))) => Some(PRIVATE),
         Some(said) => Some(said.value.0.clone()),
         None => is_private.then_some(PRIVATE),
     }
