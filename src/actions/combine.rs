@@ -254,6 +254,8 @@ mod tests {
                 own_headers: &[],
                 has_claims: true,
                 admits_nobody: false,
+                has_body: false,
+                reads_body: false,
                 base_dir: std::path::Path::new("."),
             };
             Combine::compile(&written, &mut build)

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hilum_filters::api::{Entries, Placed, Problem};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use smallvec::SmallVec;
 
-use super::Build;
+use super::{Build, sent};
 use crate::config::action;
 use crate::config::service::HashKey;
 use crate::identity::claims::as_text;
+use crate::refusal::Reason;
 use crate::router::Head;
 use crate::services::{Pool, hash_key};
-use crate::template::{Filling, Line, Missing, Use};
+use crate::template::{Filling, Json, Line, Missing, Names, Scope, Use};
 
 /// Where a route's requests go, and what is changed on the way.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Forward {
     target: Option<Target>,
     pub method: Option<Method>,
     headers: Vec<(HeaderName, Line)>,
+    /// What is sent in the place of the client's body.
+    pub body: Option<Json>,
     pub passes_cookies: bool,
 }
 
@@ -103,8 +107,10 @@ impl Forward {
         });
         let target = target.map_or(Some(None), |target| target.map(Some))?;
         let headers = headers.into_iter().map(|(name, line)| Some((name, line?))).collect::<Option<_>>()?;
+        let body = written.body.as_ref().map(|body| Json::compile(&body.value.json, names(build), build.problems));
+        let body = body.map_or(Some(None), |body| body.map(Some))?;
         let passes_cookies = written.cookies == Some(action::Cookies::Pass);
-        Some(Forward { pool: pool?, hash: None, target, method, headers, passes_cookies })
+        Some(Forward { pool: pool?, hash: None, target, method, headers, body, passes_cookies })
     }
 
     /// Fills the templates in.
@@ -122,6 +128,21 @@ impl Forward {
             onward.headers.push((name.clone(), HeaderValue::from_str(&text).map_err(|_| Missing::Value)?));
         }
         Ok(onward)
+    }
+
+    /// What is sent, given what the client sent.
+    ///
+    /// # Errors
+    /// The template reads the client's body and that is no JSON object, or it can't be filled in.
+    pub fn fill_body(&self, headers: &HeaderMap, sent: Bytes, scope: &Arc<Scope>) -> Result<Bytes, Reason> {
+        let Some(body) = &self.body else { return Ok(sent) };
+        if body.reads_request() {
+            sent::object(headers, &sent)?;
+        }
+        body.render(scope).map(Bytes::from).map_err(|failed| {
+            log::info!("forward.body: {}", failed.0);
+            Reason::ValueMissing
+        })
     }
 
     /// Without the value a request goes to any peer.
@@ -165,6 +186,12 @@ pub fn line(text: &Placed<String>, used_in: Use, build: &mut Build<'_>) -> Optio
             None
         }
     }
+}
+
+/// What an expression may read in `body`.
+fn names(build: &Build<'_>) -> Names {
+    let names = if build.has_body { Names::REQUEST } else { Names::REQUEST.without_body("a GET has no body") };
+    if build.has_claims { names } else { names.without_claims("the route is public") }
 }
 
 /// Framing and routing are Hilum's, and so is what services trust.

@@ -9,6 +9,7 @@ pub mod redirect;
 pub mod refresh;
 pub mod reply;
 pub mod respond;
+pub mod sent;
 pub mod session;
 
 use std::collections::HashMap;
@@ -94,6 +95,10 @@ pub struct Build<'b> {
     pub has_claims: bool,
     /// Who brings no token is let in as well, and has none.
     pub admits_nobody: bool,
+    /// Clients send one here.
+    pub has_body: bool,
+    /// It is read before the action has its turn.
+    pub reads_body: bool,
     pub base_dir: &'b Path,
 }
 

@@ -33,7 +33,7 @@ impl Respond {
                 build.problems.push(Problem::new(text.at, "`text` beside `json`: an answer has one body"));
                 return None;
             }
-            (Some(json), None) => Some(Body::Json(Json::compile(json, names(build.has_claims), build.problems)?)),
+            (Some(json), None) => Some(Body::Json(Json::compile(json, names(build), build.problems)?)),
             (None, Some(text)) => Some(Body::Text(text.value.clone().into())),
             (None, None) => None,
         };
@@ -89,9 +89,13 @@ impl Respond {
 }
 
 /// What an expression may read here.
-fn names(has_claims: bool) -> Names {
-    let names = Names::REQUEST.without_body("`respond` does not read it");
-    if has_claims { names } else { names.without_claims("the route is public") }
+fn names(build: &Build<'_>) -> Names {
+    let names = match (build.has_body, build.reads_body) {
+        (true, true) => Names::REQUEST,
+        (false, _) => Names::REQUEST.without_body("a GET has no body"),
+        (true, false) => Names::REQUEST.without_body("`respond` reads it only where `validate` says what it must be"),
+    };
+    if build.has_claims { names } else { names.without_claims("the route is public") }
 }
 
 fn is_ours(name: &HeaderName) -> bool {

@@ -1,4 +1,4 @@
-//! `session`: sign-in, sign-out, and who is signed in.
+//! `session`: sign-in, sign-out, who is signed in, and by what.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::forward::line;
 use super::given::{Given, GivenNames};
+use super::sent::says_json;
 use super::{Answer, Build};
 use crate::config::action;
 use crate::identity::rules::ClaimRules;
@@ -18,7 +19,7 @@ use crate::identity::verify::NotVerified;
 use crate::identity::{By, Caller, Identity, Now, Presented, Token};
 use crate::refusal::{Reason, Refusal, known};
 use crate::services::{Call, Pool, call};
-use crate::template::{Body, Filling, Json, Line, Names, Scope, Use};
+use crate::template::{Body, Filling, Handed, Json, Line, Names, Scope, Use};
 
 /// What is done with a session.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub enum Session {
     Login(Box<Login>),
     Logout(Arc<Token>),
     Show(Arc<Token>),
+    /// For scripts of a page that need a bearer: they can't read the cookie themselves.
+    HandOut(Arc<Token>),
 }
 
 /// How a caller signs in.
@@ -49,6 +52,9 @@ impl Session {
             action::Session::Logout(name) => {
                 build.tokens.find(&name.token, "token", build.problems).map(Session::Logout)
             }
+            action::Session::HandOut(name) => {
+                build.tokens.find(&name.token, "token", build.problems).map(Session::HandOut)
+            }
             action::Session::Show(name) => build.tokens.find(&name.token, "token", build.problems).map(Session::Show),
         }
     }
@@ -57,7 +63,7 @@ impl Session {
     pub fn token(&self) -> &Arc<Token> {
         match self {
             Session::Login(login) => &login.token,
-            Session::Logout(token) | Session::Show(token) => token,
+            Session::Logout(token) | Session::Show(token) | Session::HandOut(token) => token,
         }
     }
 }
@@ -70,6 +76,16 @@ pub fn show(caller: &Caller) -> Result<Answer, Reason> {
     let identity = known(caller)?;
     let body = serde_json::to_vec(&*identity.claims).map_err(|_| Reason::Internal)?;
     Ok(Answer::json(StatusCode::OK, body))
+}
+
+/// The caller's own token: 200 with it, or why not; and the token for `reply`.
+///
+/// # Errors
+/// The reason that a route with this token would refuse the caller for.
+pub fn hand_out(caller: &Caller) -> Result<(Answer, Handed), Reason> {
+    let token = &known(caller)?.token;
+    let body = serde_json::json!({ "token": **token }).to_string();
+    Ok((Answer::json(StatusCode::OK, body), Handed(token.clone())))
 }
 
 /// Nobody is signed in so many times; each costs a look into the store.
@@ -223,11 +239,4 @@ impl Login {
         }
         Ok(())
     }
-}
-
-/// `application/json`, or a type built on it (RFC 6839).
-fn says_json(headers: &HeaderMap) -> bool {
-    let Some(text) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
-    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }

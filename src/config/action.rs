@@ -38,6 +38,9 @@ pub struct Forward {
     /// More headers for the service.
     #[serde(default)]
     pub headers: Entries<Placed<String>>,
+    /// Sent instead of the client's body.
+    #[serde(default)]
+    pub body: Option<Placed<Send>>,
     /// `pass` sends the client's cookies on; otherwise no service sees them.
     #[serde(default)]
     pub cookies: Option<Cookies>,
@@ -92,6 +95,7 @@ pub enum Session {
     Login(Box<Login>),
     Logout(TokenName),
     Show(TokenName),
+    HandOut(TokenName),
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -19,6 +19,7 @@ pub mod schema;
 pub mod service;
 mod sessions;
 pub mod token;
+pub mod validate;
 pub mod yaml;
 
 pub use env::Environment;

@@ -2,6 +2,7 @@
 
 use hilum_filters::api::{At, Entries, Entry, Kind, LineOrMap, Node, Placed, Problem, Try, did_you_mean};
 use hilum_filters::units::{Positive, Size, Span};
+use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -12,6 +13,7 @@ use super::rate::Limit;
 use super::require::Requirement;
 use super::routes::split;
 use super::service::HeaderText;
+use super::validate::Check;
 use crate::router::host::Host;
 use crate::router::{Condition, Methods, Pattern, Rule};
 
@@ -19,8 +21,20 @@ use crate::router::{Condition, Methods, Pattern, Rule};
 pub const OWN_KEYS: &[&str] =
     &["name", "match", "forward", "respond", "redirect", "files", "session", "health", "combine"];
 /// The keys that groups and `defaults` hand down.
-pub const SHARED_KEYS: &[&str] =
-    &["auth", "require", "limits", "errors", "messages", "reply", "cors", "csrf", "cache_control", "rate", "filters"];
+pub const SHARED_KEYS: &[&str] = &[
+    "auth",
+    "require",
+    "limits",
+    "errors",
+    "messages",
+    "reply",
+    "cors",
+    "csrf",
+    "cache_control",
+    "rate",
+    "validate",
+    "filters",
+];
 /// Of those, the ones merged by their first key; the others are replaced whole.
 pub const DEEP_KEYS: &[&str] = &["limits", "errors", "messages"];
 
@@ -73,6 +87,9 @@ pub struct Shared {
     /// How often: `- { allow: 5/1m, key: client }`. The routes of a group share a limit that is written on the group.
     #[serde(default)]
     pub rate: Option<Placed<Vec<Placed<Try<Limit>>>>>,
+    /// What the client's body must be, in this order; the first entry that does not hold refuses the request.
+    #[serde(default)]
+    pub validate: Option<Placed<Vec<Placed<Try<Check>>>>>,
     /// `- name: options`, outermost first.
     #[serde(default)]
     pub filters: Option<Placed<Vec<Node>>>,
@@ -366,11 +383,20 @@ impl Route {
         self.own_keys.iter().any(|own| own == key)
     }
 
+    /// It matches only methods whose requests have no body.
+    pub fn only_reads(&self) -> bool {
+        let rule = self.rule.as_ref().map(|rule| &rule.value.methods);
+        matches!(rule, Some(Methods::These(these)) if these.iter().all(|method| READING.contains(method)))
+    }
+
     /// Where it stands, for problems about the whole of it.
     pub fn at(&self) -> At {
         self.name.at
     }
 }
+
+/// Methods whose requests have no body (RFC 9110, 9.3.1: content of a GET has no meaning).
+pub const READING: [Method; 3] = [Method::GET, Method::HEAD, Method::OPTIONS];
 
 #[cfg(test)]
 mod tests {

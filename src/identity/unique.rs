@@ -20,7 +20,8 @@ impl<'de> Deserialize<'de> for UniqueObject {
 }
 
 /// Any value, without a doubled key at any depth.
-struct Unique(Value);
+#[derive(Debug)]
+pub struct Unique(pub Value);
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {

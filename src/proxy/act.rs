@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::respond::{self, By};
 use super::{Ctx, ask, body, combine, forward, front_door, guard, rates, tunnel};
 use crate::actions::forward::{Forward, Onward};
-use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, logout, show};
+use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, hand_out, logout, show};
 use crate::actions::{Action, Answer};
 use crate::identity::Caller;
 use crate::refusal::{Reason, Refusal};
@@ -177,7 +177,10 @@ async fn act(session: &mut Session, ctx: &mut Ctx, route: &Route, verdict: Verdi
         (Action::Files(_), Verdict::Files(rest)) => files(session.req_header(), ctx, rest).await,
         (Action::Forward(forward), Verdict::Forward(onward)) => buffered(session, ctx, route, forward, onward).await,
         (Action::Respond(respond), _) => {
-            let scope = scope(session.req_header(), ctx);
+            let scope = match route.reads_body() {
+                true => good_body(session, ctx, route, route.limits.body).await?.1,
+                false => scope(session.req_header(), ctx),
+            };
             Ok(respond.answer(&Arc::new(scope))?)
         }
         (Action::Health(health), _) => {
@@ -224,10 +227,13 @@ async fn buffered(
     if head.method == Method::HEAD {
         head.set_method(Method::GET);
     }
-    let sent = read_body(session, ctx, route, route.limits.body).await?;
-    rates::of_the_body(ctx, route, &session.req_header().method, &sent).await?;
-    let scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(session.req_header(), ctx) };
-    let question = Call { head, body: sent, reply_limit: route.limits.reply };
+    let (sent, scope) = good_body(session, ctx, route, route.limits.body).await?;
+    let scope = Arc::new(scope);
+    let body = forward.fill_body(&session.req_header().headers, sent, &scope)?;
+    if forward.body.is_some() {
+        forward::replace_body(&mut head);
+    }
+    let question = Call { head, body, reply_limit: route.limits.reply };
     ctx.service = Some(forward.pool.name().clone());
     let answer = call(&forward.pool, ctx.onward.key, &question, ctx.call_deadline()).await;
     ctx.called = match &answer {
@@ -241,7 +247,7 @@ async fn buffered(
     }
     forward::clean(&ctx.table, &mut headers);
     let answer = Answer { status: answer.status, headers, content: crate::actions::Content::Bytes(answer.body) };
-    shape(route, answer, scope)
+    shape(route, answer, Arc::unwrap_or_clone(scope))
 }
 
 /// The head of a request of our own, filters included.
@@ -276,6 +282,20 @@ async fn read_body(session: &mut Session, ctx: &mut Ctx, route: &Route, limit: u
     Ok(body.unwrap_or_default())
 }
 
+/// The whole body and what templates may read, after `validate` found nothing wrong with it and no rate by the body was used up.
+async fn good_body(session: &mut Session, ctx: &mut Ctx, route: &Route, limit: u64) -> Result<(Bytes, Scope), Refusal> {
+    let sent = read_body(session, ctx, route, limit).await?;
+    let head = session.req_header();
+    let mut scope = Scope { request_body: Some(Body::new(sent.clone())), ..scope(head, ctx) };
+    if !route.validate.is_empty() {
+        let shared = Arc::new(scope);
+        route.validate.check(&head.headers, &sent, &shared)?;
+        scope = Arc::unwrap_or_clone(shared);
+    }
+    rates::of_the_body(ctx, route, &session.req_header().method, &sent).await?;
+    Ok((sent, scope))
+}
+
 async fn session_answer(
     session: &mut Session,
     ctx: &mut Ctx,
@@ -287,6 +307,10 @@ async fn session_answer(
             let answer = show(&ctx.caller)?;
             Ok((answer, scope(session.req_header(), ctx)))
         }
+        SessionAction::HandOut(_) => {
+            let (answer, token) = hand_out(&ctx.caller)?;
+            Ok((answer, Scope { token: Some(token), ..scope(session.req_header(), ctx) }))
+        }
         SessionAction::Logout(token) => {
             let scope = scope(session.req_header(), ctx);
             Ok((logout(token, &session.req_header().headers, ctx.facts.secure, ctx.now).await?, scope))
@@ -297,24 +321,22 @@ async fn session_answer(
             ctx.facts.claims = None;
             ctx.service = Some(login.service().clone());
             let head = own_head(session.req_header(), ctx, false)?;
-            let sent = read_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
-            rates::of_the_body(ctx, route, &Method::POST, &sent).await?;
+            let (sent, scope) = good_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
             let client = session.req_header();
             let values: Vec<&str> = ctx.values.iter().map(|v| &**v).collect();
-            let request_body = Some(Body::new(sent.clone()));
             let attempt = Attempt {
                 head,
                 client_headers: &client.headers,
                 body: sent,
                 filling: Filling { params: &values, query: client.uri.query(), claims: None },
-                scope: scope(client, ctx),
+                scope: scope.clone(),
                 secure: ctx.facts.secure,
                 reply_limit: route.limits.reply,
                 deadline: ctx.call_deadline(),
             };
             let (answer, identity) = login.answer(attempt).await?;
             let claims = Some(identity.values.clone());
-            let scope = Scope { request_body, claims, ..scope(client, ctx) };
+            let scope = Scope { claims, ..scope };
             Ok((answer, scope))
         }
     }

@@ -190,6 +190,20 @@ pub(super) fn asked_host<'h>(ctx: &Ctx, client: &'h RequestHeader) -> &'h str {
     by_proxy.and_then(|host| host.to_str().ok()).unwrap_or_else(|| host_of(client))
 }
 
+/// The head says what our body is, and nothing of the one that the client sent any more.
+pub(super) fn replace_body(head: &mut RequestHeader) {
+    edit(head, |headers| {
+        let about_theirs = |name: &HeaderName| {
+            name.as_str().starts_with("content-") || ["digest", "repr-digest"].contains(&name.as_str())
+        };
+        let theirs: Vec<HeaderName> = headers.keys().filter(|name| about_theirs(name)).cloned().collect();
+        for name in theirs {
+            headers.remove(name);
+        }
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    });
+}
+
 /// The client's head as a request of our own: without what belongs to its connection, its body and its cache.
 pub(super) fn own_head(client: &RequestHeader) -> RequestHeader {
     let mut head = client.clone();

@@ -81,7 +81,8 @@ impl Errors {
     /// How this refusal looks: by reason, then class, then status, then `else`, then RFC 9457.
     pub fn page(&self, refusal: &Refusal, claims: Option<&minijinja::Value>, request_id: &RequestId) -> Page {
         let own = refusal.message.clone().or_else(|| find(&self.messages, refusal).cloned());
-        let message: Arc<str> = own.unwrap_or_else(|| refusal.default_message.into());
+        let own = own.or_else(|| refusal.default_message.clone());
+        let message: Arc<str> = own.unwrap_or_else(|| refusal.reason_message.into());
         let shape = find(&self.shapes, refusal);
         let status = shape.and_then(|s| s.status).unwrap_or(refusal.status);
         let body = match shape.map(|s| &s.body) {

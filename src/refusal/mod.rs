@@ -20,9 +20,11 @@ pub struct Refusal {
     pub reason: &'static str,
     /// What `errors:` may call it by besides its name and status.
     class: Option<&'static str>,
-    default_message: &'static str,
+    reason_message: &'static str,
     /// What it tells in the place of `messages`.
     pub message: Option<std::sync::Arc<str>>,
+    /// What it tells where neither it nor `messages` says anything, if there is more to say than what the reason says.
+    pub default_message: Option<std::sync::Arc<str>>,
     /// Headers that belong to it: `Allow`, `Retry-After`, `Location`, `Set-Cookie`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The token's cookie was refused and is to be cleared with this answer.
@@ -35,8 +37,9 @@ impl From<Reason> for Refusal {
             status: reason.status(),
             reason: reason.name(),
             class: reason.class(),
-            default_message: reason.message(),
+            reason_message: reason.message(),
             message: None,
+            default_message: None,
             headers: Vec::new(),
             clears_cookie: false,
         }
@@ -46,13 +49,14 @@ impl From<Reason> for Refusal {
 impl Refusal {
     /// A refusal by a filter, which brings its own name.
     pub fn by_filter(status: StatusCode, reason: &'static str) -> Self {
-        let default_message = status.canonical_reason().unwrap_or("Refused");
+        let reason_message = status.canonical_reason().unwrap_or("Refused");
         Refusal {
             status,
             reason,
             class: None,
-            default_message,
+            reason_message,
             message: None,
+            default_message: None,
             headers: Vec::new(),
             clears_cookie: false,
         }

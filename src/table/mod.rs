@@ -13,6 +13,8 @@ mod rates;
 mod require;
 mod roles;
 mod route;
+mod schema;
+mod validate;
 
 use std::sync::Arc;
 

@@ -1,14 +1,12 @@
 //! The limits of a route, by the slot in which their values are known, and what can't be counted where.
 
 use hilum_filters::api::{At, LineOrMap, Placed, Problem, Try};
-use http::Method;
 
 use crate::actions::Action;
 use crate::actions::session::Session;
 use crate::config::rate::{self, KeyOf};
 use crate::config::route;
 use crate::rates::{Count, Key, Limit, Place, Rates};
-use crate::router::Methods;
 
 /// What requests to a route are counted against.
 #[derive(Debug, Default)]
@@ -84,15 +82,21 @@ fn key_of(limit: &rate::Limit) -> Option<Key> {
 }
 
 impl On<'_> {
+    fn reads_body(&self) -> bool {
+        match self.action {
+            Action::Forward(_) => true,
+            Action::Respond(_) => self.written.shared.validate.is_some(),
+            _ => false,
+        }
+    }
+
     fn why_idle(&self, key: &Key, count: Count) -> Option<&'static str> {
         let is_login = matches!(self.action, Action::Session(Session::Login(_)));
         let (has_claims, may_not_fit) = self.claims;
         match (key, count) {
             (Key::Claim(_), _) if !has_claims => Some("the route is public, so nobody has claims"),
-            (Key::Body(_), _) if !is_login && !matches!(self.action, Action::Forward(_)) => {
-                Some("the route's action reads no body")
-            }
-            (Key::Body(_), _) if self.only_reads() => Some("a GET has no body"),
+            (Key::Body(_), _) if !is_login && !self.reads_body() => Some("the route's action reads no body"),
+            (Key::Body(_), _) if self.written.only_reads() => Some("a GET has no body"),
             (Key::Body(_), Count::Failures) if !is_login => {
                 Some("a caller whose claims don't fit is refused before the body is read")
             }
@@ -101,12 +105,6 @@ impl On<'_> {
             }
             _ => None,
         }
-    }
-
-    fn only_reads(&self) -> bool {
-        let rule = self.written.rule.as_ref().map(|rule| &rule.value.methods);
-        let reads = [Method::GET, Method::HEAD, Method::OPTIONS];
-        matches!(rule, Some(Methods::These(these)) if these.iter().all(|method| reads.contains(method)))
     }
 }
 

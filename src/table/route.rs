@@ -10,6 +10,7 @@ use super::Access;
 use super::csrf::Csrf;
 use super::rates::RouteRates;
 use super::require::Requirement;
+use super::validate::Validate;
 use crate::actions::Action;
 use crate::actions::reply::Reply;
 use crate::identity::Token;
@@ -37,6 +38,7 @@ pub struct Route {
     pub has_cors: bool,
     pub csrf: Csrf,
     pub rates: RouteRates,
+    pub validate: Validate,
     /// What `Cache-Control` says of every answer; `None`: whoever made the answer decides.
     pub cache_control: Option<HeaderValue>,
     pub action: Action,
@@ -60,6 +62,12 @@ pub struct Limits {
 impl Route {
     /// Whether request and answer are read whole (design §2).
     pub fn is_buffered(&self) -> bool {
-        self.reply.is_some() || !self.rates.by_body.is_empty()
+        let writes_body = matches!(&self.action, Action::Forward(forward) if forward.body.is_some());
+        self.reply.is_some() || writes_body || self.reads_body()
+    }
+
+    /// Whether something is asked of the client's body before the action has its turn.
+    pub fn reads_body(&self) -> bool {
+        !self.validate.is_empty() || !self.rates.by_body.is_empty()
     }
 }

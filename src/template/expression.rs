@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use hilum_filters::api::did_you_mean;
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior, Value};
 
-use super::Names;
+use super::matching::{self, Patterns};
+use super::{Names, timestamp};
 
 /// Settings and filters only, never a template: so expressions can outlive any table without borrowing from it.
 static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -13,6 +14,8 @@ static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     // Bounds the work of one evaluation, whatever a service sends.
     environment.set_fuel(Some(200_000));
+    environment.add_test(matching::NAME, matching::test);
+    environment.add_filter("timestamp", timestamp::filter);
     environment
 });
 
@@ -51,6 +54,7 @@ pub struct Failed(pub String);
 pub(super) struct Compiled {
     expression: Expression<'static, 'static>,
     source: Box<str>,
+    patterns: Arc<Patterns>,
 }
 
 impl Compiled {
@@ -76,8 +80,8 @@ impl Compiled {
         for name in expression.undeclared_variables(false) {
             names.check(&name, more)?;
         }
-        check_words(source)?;
-        Ok(Compiled { expression, source: source.into() })
+        let patterns = check_words(source)?.into();
+        Ok(Compiled { expression, source: source.into(), patterns })
     }
 
     /// What it reads, as far as it is spelled out: `claims.user_id`, `now`.
@@ -91,7 +95,11 @@ impl Compiled {
     }
 
     pub(super) fn value(&self, scope: &Value) -> Result<Value, Failed> {
-        self.expression.eval(scope).map_err(|e| Failed(format!("`{}`: {}", self.source, e.kind())))
+        let evaluated = match self.patterns.is_empty() {
+            true => self.expression.eval(scope),
+            false => self.expression.eval(self.patterns.beside(scope)),
+        };
+        evaluated.map_err(|e| Failed(format!("`{}`: {}", self.source, e.kind())))
     }
 }
 
@@ -136,6 +144,7 @@ const FILTERS: &[&str] = &[
     "split",
     "string",
     "sum",
+    "timestamp",
     "title",
     "tojson",
     "trim",
@@ -161,6 +170,7 @@ const TESTS: &[&str] = &[
     "lower",
     "lt",
     "mapping",
+    "matching",
     "ne",
     "none",
     "number",
@@ -175,16 +185,23 @@ const TESTS: &[&str] = &[
 ];
 
 /// Jinja looks filters, tests and methods up when it runs into them; an operator should hear of a slip before that.
-fn check_words(source: &str) -> Result<(), String> {
+fn check_words(source: &str) -> Result<Patterns, String> {
     let words = words(source);
+    let mut patterns = Patterns::default();
     for at in 0..words.len() {
         let after_dot = at > 0 && words[at - 1] == ".";
-        match words[at..] {
+        match &words[at..] {
             ["|", "map", "(", name, ..] if is_quoted(name) => check_filter(unquoted(name))?,
-            ["|", "select" | "reject", "(", name, ..] if is_quoted(name) => check_test(unquoted(name))?,
-            ["|", "selectattr" | "rejectattr", "(", _, ",", name, ..] if is_quoted(name) => check_test(unquoted(name))?,
+            ["|", "select" | "reject", "(", name, rest @ ..]
+            | ["|", "selectattr" | "rejectattr", "(", _, ",", name, rest @ ..]
+                if is_quoted(name) =>
+            {
+                check_test(unquoted(name), ",", rest, &mut patterns)?;
+            }
             ["|", name, ..] => check_filter(name)?,
-            ["is", "not", name, ..] | ["is", name, ..] if !after_dot && is_name(name) => check_test(name)?,
+            ["is", "not", name, rest @ ..] | ["is", name, rest @ ..] if !after_dot && is_name(name) => {
+                check_test(name, "(", rest, &mut patterns)?;
+            }
             [".", name, "(", ..] if is_name(name) => {
                 return Err(format!(
                     "values have no methods, so none is called `{name}`; filters are written `| name`"
@@ -193,7 +210,7 @@ fn check_words(source: &str) -> Result<(), String> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(patterns)
 }
 
 fn check_filter(name: &str) -> Result<(), String> {
@@ -203,11 +220,25 @@ fn check_filter(name: &str) -> Result<(), String> {
     }
 }
 
-fn check_test(name: &str) -> Result<(), String> {
-    match EXPRESSIONS.empty_state().perform_test(name, &[]) {
-        Err(e) if e.kind() == ErrorKind::UnknownTest => Err(unknown("test", name, TESTS)),
-        _ => Ok(()),
+/// `rest` is what follows the name of the test, `open` what comes before an argument there.
+fn check_test(name: &str, open: &str, rest: &[&str], patterns: &mut Patterns) -> Result<(), String> {
+    if matches!(EXPRESSIONS.empty_state().perform_test(name, &[]), Err(e) if e.kind() == ErrorKind::UnknownTest) {
+        return Err(unknown("test", name, TESTS));
     }
+    match rest {
+        _ if name != matching::NAME => Ok(()),
+        [first, literal, ")", ..] if *first == open && is_quoted(literal) => patterns.add(&value_of(literal)?),
+        _ => {
+            Err("a pattern is written where it is used, as `is matching('[0-9]+')`: it is compiled at load".to_owned())
+        }
+    }
+}
+
+/// What a quoted text says, its escapes read as Jinja does.
+fn value_of(literal: &str) -> Result<String, String> {
+    let value = EXPRESSIONS.compile_expression(literal).and_then(|text| text.eval(()));
+    let text = value.ok().and_then(|value| value.as_str().map(str::to_owned));
+    text.ok_or_else(|| format!("{literal} is no text"))
 }
 
 fn unknown(what: &str, name: &str, known: &[&str]) -> String {
@@ -269,7 +300,7 @@ mod tests {
         let unknown: Vec<_> = FILTERS
             .iter()
             .map(|name| check_filter(name))
-            .chain(TESTS.iter().map(|name| check_test(name)))
+            .chain(TESTS.iter().map(|name| check_test(name, "(", &["(", "'x'", ")"], &mut Patterns::default())))
             .filter_map(Result::err)
             .collect();
         assert!(unknown.is_empty(), "{unknown:?}");
@@ -287,5 +318,70 @@ mod tests {
         for (source, expected) in cases {
             assert_eq!(words(source).join(" "), expected, "{source}");
         }
+    }
+
+    /// An expression over nothing → its value as text, or why it is a problem, or `failed`.
+    #[track_caller]
+    fn check(cases: &[(&str, &str)]) {
+        for (source, expected) in cases {
+            let told = match Compiled::new(source, Names::REQUEST, &[]) {
+                Ok(compiled) => compiled.value(&Value::from(())).map_or_else(|_| "failed".into(), |v| v.to_string()),
+                Err(why) => why,
+            };
+            assert!(told.starts_with(expected), "{source}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_text_matches_as_a_whole_or_not_at_all() {
+        check(&[
+            ("'12345678' is matching('[0-9]{8}')", "True"),
+            ("'12345678x' is matching('[0-9]{8}')", "False"),
+            ("'x\\n12345678' is matching('[0-9]{8}')", "False"),
+            ("'b' is matching('a|b')", "True"),
+            ("'ab' is not matching('a|b')", "True"),
+            ("'12\\n' is matching('[0-9]+')", "False"),
+            (r"'1.5' is matching('\\d\\.\\d')", "True"),
+            (r#"'it\'s' is matching("it's")"#, "True"),
+            ("'Ñandú' is matching('(?i)ñANDÚ')", "True"),
+            ("['a', 'b1']|select('matching', '[a-z]')|join('-')", "a"),
+            ("[{'n': 'a'}, {'n': 'b1'}]|rejectattr('n', 'matching', '[a-z]')|length", "1"),
+            // Linear in the text, whatever the pattern is.
+            ("('a'|replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa')) is matching('(a*)*b')", "False"),
+            // What is no text neither matches nor does not.
+            ("7 is matching('7')", "failed"),
+            ("7 is not matching('8')", "failed"),
+            ("none is not matching('8')", "failed"),
+            ("[7]|select('matching', '7')|list", "failed"),
+        ]);
+    }
+
+    #[test]
+    fn a_pattern_is_known_at_load() {
+        let literal = "a pattern is written where it is used";
+        check(&[
+            ("'a' is matching('(')", "`(` is no pattern: "),
+            ("'a' is matching('a(?=b)')", "`a(?=b)` is no pattern: look-around"),
+            ("'a' is matching('a{1000000}')", "`a{1000000}` is"),
+            ("'a' is matching('a)|(b')", "`a)|(b` is no pattern: "),
+            ("'a' is matching(query.p)", literal),
+            ("'a' is matching('a' ~ query.p)", literal),
+            ("'a' is matching", literal),
+            ("'a' is matching 'a'", literal),
+            ("['a']|select('matching', query.p)|list", literal),
+            ("'a' is matchign('a')", "no test is called `matchign`; did you mean `matching`?"),
+        ]);
+    }
+
+    #[test]
+    fn a_time_is_compared_as_seconds() {
+        check(&[
+            ("'1970-01-01T00:01:00Z'|timestamp", "60"),
+            ("('1970-01-01T00:01:00Z'|timestamp) < 61", "True"),
+            ("60|timestamp == '1970-01-01T00:01:00Z'|timestamp", "True"),
+            ("1.5|timestamp", "1.5"),
+            ("'yesterday'|timestamp", "failed"),
+            ("none|timestamp", "failed"),
+        ]);
     }
 }

@@ -17,6 +17,7 @@ use super::{Names, Scope};
 pub struct Json {
     ops: Box<[Op]>,
     reads_body: bool,
+    reads_request: bool,
 }
 
 enum Op {
@@ -54,7 +55,12 @@ impl Json {
             Op::Value(e) | Op::Text(e) => e.reads("body"),
             _ => false,
         });
-        good.then_some(Json { ops, reads_body })
+        let reads_request = ops.iter().any(|op| match op {
+            Op::SpliceRequestBody => true,
+            Op::Value(e) | Op::Text(e) => e.reads("request"),
+            _ => false,
+        });
+        good.then_some(Json { ops, reads_body, reads_request })
     }
 
     /// Whether the service's body is used, so that it must be JSON.
@@ -74,6 +80,11 @@ impl Json {
             _ => None,
         });
         expressions.flatten().collect()
+    }
+
+    /// Whether the client's body is used.
+    pub fn reads_request(&self) -> bool {
+        self.reads_request
     }
 
     /// The filled JSON text.

@@ -7,12 +7,14 @@
 mod expression;
 mod json;
 mod line;
+mod matching;
 mod scope;
+mod timestamp;
 mod unless;
 
 pub use json::Json;
 pub use line::{Line, Missing, Use};
-pub use scope::{Body, Names, Scope};
+pub use scope::{Body, Handed, Names, Scope};
 pub use unless::Unless;
 
 use std::borrow::Cow;

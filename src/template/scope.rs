@@ -22,6 +22,8 @@ pub struct Names {
 impl Names {
     /// In `reply:`.
     pub const REPLY: Names = Names::of(&["status", "body", "request", "params", "query", "claims", "now"]);
+    /// In the `reply:` of `hand_out`.
+    pub const HAND_OUT: Names = Names::of(&["status", "body", "request", "params", "query", "claims", "now", "token"]);
     /// In `errors:`.
     pub const ERRORS: Names = Names::of(&["reason", "status", "message", "claims", "request_id"]);
     /// In `combine:`, beside the names of its parts.
@@ -102,8 +104,18 @@ impl Body {
     }
 }
 
+/// A token that is handed out, and shown nowhere else.
+#[derive(Clone)]
+pub struct Handed(pub Arc<str>);
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handed(…)")
+    }
+}
+
 /// What the names stand for in one request. What is not there is `none`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scope {
     pub status: Option<u16>,
     pub body: Option<Arc<Body>>,
@@ -117,6 +129,8 @@ pub struct Scope {
     pub request_id: Option<hilum_filters::api::RequestId>,
     /// Seconds since 1970.
     pub now: u64,
+    /// The caller's own, in the one answer that hands it out.
+    pub token: Option<Handed>,
     /// What services answered to `ask`, and what else is known of a `combine`, by name.
     pub answers: Vec<(Arc<str>, Value)>,
     /// What services answered to the parts of a `combine`, by name.
@@ -158,6 +172,7 @@ impl Object for Scope {
             "message" => or_none(self.message.clone().map(Value::from)),
             "request_id" => or_none(self.request_id.as_ref().map(|id| Value::from(id.as_str()))),
             "now" => Some(Value::from(self.now)),
+            "token" => or_none(self.token.as_ref().map(|token| Value::from(&*token.0))),
             _ => None,
         }
     }

@@ -28,6 +28,8 @@ routes:
     errors: { login_refused: { json: { message: "{{ message }}", code: "{{ status }}" } }, upstream: { status: 503, json: { message: down } } }
     messages: { login_refused: No }
   - { name: logout, match: POST /logout, auth: public, session: { logout: { token: web } } }
+  - { name: hand-out, match: GET /token, auth: public, session: { hand_out: { token: web } } }
+  - { name: hand-out-shaped, match: GET /bearer, auth: { token: web }, session: { hand_out: { token: web } }, reply: { 200: { json: { authorization: "Bearer {{ token }}", of: "{{ claims.user_id }}" } } } }
   - { name: show, match: GET /me, auth: { token: web }, session: { show: { token: web } } }
 "#;
 
@@ -56,6 +58,34 @@ fn login(path: &str, headers: &str) -> String {
 
 fn me(token: &str) -> String {
     format!("GET /me\nCookie: jwt={token}")
+}
+
+#[tokio::test]
+async fn a_token_is_handed_out_to_whoever_brings_it() {
+    let token = token("patient");
+    let (gateway, _service) = with(answer(&token, "900")).await;
+    expect("login", &gateway.send(&login("/login", "")).await, "200");
+    let private = "cache-control: private, no-store\ncontent-type: application/json";
+    let by_cookie = |path: &str| format!("GET {path}\nCookie: jwt={token}");
+    check(
+        &gateway,
+        &[
+            (&by_cookie("/token"), &format!("200\n{private}\n{{\"token\":\"{token}\"}}")),
+            (&format!("GET /token\nAuthorization: Bearer {token}"), &format!("200\n{{\"token\":\"{token}\"}}")),
+            (&by_cookie("/bearer"), &format!("200\n{private}\n{{\"authorization\":\"Bearer {token}\",\"of\":\"7\"}}")),
+            ("GET /token", "401 token_missing\ncache-control: private, no-store"),
+            ("GET /token\nCookie: jwt=x", "401 token_invalid"),
+            (
+                &format!("GET /token\nOrigin: https://evil.example\nCookie: jwt={token}"),
+                "200\n!access-control-allow-origin",
+            ),
+        ],
+    )
+    .await;
+    expect("logout", &gateway.send(&format!("POST /logout\nCookie: jwt={token}\nContent-Length: 0")).await, "200");
+    check(&gateway, &[(&by_cookie("/token"), &format!("401 session_unknown\n!~ {token}"))]).await;
+    let told = format!("{} {:?}", gateway.stderr(), gateway.access_log());
+    assert!(!told.contains(&token), "no log holds a token");
 }
 
 #[tokio::test]

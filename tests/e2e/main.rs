@@ -28,3 +28,4 @@ mod seen;
 mod sessions;
 mod streams;
 mod time;
+mod validate;

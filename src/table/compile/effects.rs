@@ -9,7 +9,7 @@ use crate::actions::Action;
 use crate::actions::session::Session;
 use crate::config::action;
 use crate::config::rate::KeyOf;
-use crate::config::route::{self, Time};
+use crate::config::route::{self, READING, Time};
 use crate::config::routes::Routes;
 use crate::config::service::HashKey;
 use crate::router::{Found, Head, Methods, Router};
@@ -27,7 +27,9 @@ pub(super) fn limits(written: &route::Route, action: &Action, problems: &mut Vec
         let key = limit.value.0.as_ref().and_then(|limit| limit.key.value.0.as_ref());
         matches!(key, Some(LineOrMap::Map(KeyOf::Body(_))))
     });
-    let shaped = written.shared.reply.is_some() || reads_body;
+    let writes_body =
+        matches!(written.action.as_ref().map(|it| &it.value), Some(action::Action::Forward(it)) if it.body.is_some());
+    let shaped = written.shared.reply.is_some() || written.shared.validate.is_some() || writes_body || reads_body;
     if let Some(time) = limits.time.and_then(|time| time.0)
         && time.value == Time::None
         && is_own(time.at)
@@ -35,7 +37,9 @@ pub(super) fn limits(written: &route::Route, action: &Action, problems: &mut Vec
         let why = match action {
             Action::Files(_) => None,
             Action::Forward(_) if !shaped => None,
-            Action::Forward(_) => Some("where `reply` or a rate by the body is, an answer is read whole".to_owned()),
+            Action::Forward(_) => {
+                Some("where `reply`, `validate`, `body` or a rate by the body is, an answer is read whole".to_owned())
+            }
             other => Some(format!("`{}` streams nothing", other.name())),
         };
         if let Some(why) = why {
@@ -94,6 +98,36 @@ pub(super) fn methods(written: &route::Route, action: &Action, problems: &mut Ve
     if let Some(wrong) = these.iter().find(|method| !good.contains(method)) {
         let good = good.iter().map(Method::as_str).collect::<Vec<_>>().join(" or ");
         problems.push(Problem::new(*at, format!("`{wrong}` has no meaning here: {why}")).help(format!("write {good}")));
+    }
+}
+
+/// A body of our own with a method that has none.
+pub(super) fn sent_bodies(written: &route::Route, problems: &mut Vec<Problem>) {
+    let Some(action::Action::Forward(forward)) = written.action.as_ref().map(|action| &action.value) else { return };
+    let (Some(body), Some(rule)) = (&forward.body, &written.rule) else { return };
+    let own = forward.method.as_ref().and_then(|method| method.value.parse::<Methods>().ok());
+    let without = match own.as_ref().unwrap_or(&rule.value.methods) {
+        Methods::Any => Some(Method::GET),
+        Methods::These(these) => these.iter().find(|method| READING.contains(method)).cloned(),
+    };
+    if let Some(method) = without {
+        let text = format!("`body` can't be sent with every request: a {method} has none");
+        let help = "add `method: POST` to the forward, or match only methods that have a body";
+        problems.push(Problem::new(body.at, text).help(help));
+    }
+}
+
+/// Another token than the one that the caller brings.
+pub(super) fn session_tokens(written: &route::Route, problems: &mut Vec<Problem>) {
+    let Some(action::Action::Session(session)) = written.action.as_ref().map(|action| &action.value) else { return };
+    let (action::Session::Show(named) | action::Session::HandOut(named)) = session else { return };
+    if let Some(auth) = token_of(&written.shared)
+        && auth.token.value != named.token.value
+    {
+        let text = format!("`{}` has no effect: the caller is known by `{}`", named.token.value, auth.token.value);
+        let problem = Problem::new(named.token.at, text);
+        problems
+            .push(problem.help("name the same token as `auth`, or write `auth: public`: it is asked for all the same"));
     }
 }
 

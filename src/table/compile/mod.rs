@@ -20,6 +20,7 @@ use super::access::{Access, token_of};
 use super::csrf::Csrf;
 use super::rates::{self, RouteRates};
 use super::require;
+use super::validate::Validate;
 use super::{Area, Limits, Route, Table};
 use crate::actions::reply::Reply;
 use crate::actions::session::Session;
@@ -132,9 +133,11 @@ fn limited(rule: &Rule, action: &Action) -> Rule {
 
 /// The names that mean something in the `reply:` of a route.
 fn reply_names(action: Option<&Action>, has_claims: bool) -> Names {
+    const NO_BODY: &str = "only a forward and a sign-in read it";
     let names = match action {
+        Some(Action::Session(Session::HandOut(_))) => Names::HAND_OUT.without_body(NO_BODY),
         Some(Action::Session(Session::Logout(_) | Session::Show(_)) | Action::Health(_) | Action::Combine(_)) => {
-            Names::REPLY.without_body("only a forward and a sign-in read it")
+            Names::REPLY.without_body(NO_BODY)
         }
         _ => Names::REPLY,
     };
@@ -180,18 +183,23 @@ impl Routing<'_> {
             own_headers: &self.own_headers,
             has_claims: auth.is_some(),
             admits_nobody: auth.is_some_and(|auth| auth.optional.value),
+            has_body: !written.only_reads(),
+            reads_body: shared.validate.is_some(),
             base_dir: &self.routes.base_dir,
         };
         let access = Access::compile(shared, auth_token.clone(), roles, &mut build);
         let require = shared.require.as_ref().map_or(Some(Box::default()), |list| require::compile(list, &mut build));
         let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
         let action = action.map(|action| with_hash(action, self.routes));
+        let validate = Validate::compile(written, action.as_ref(), &mut build);
         let names = reply_names(action.as_ref(), auth.is_some());
         let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(reply, names, build.problems)));
         if let Some(action) = &action {
             effects::limits(written, action, build.problems);
             effects::methods(written, action, build.problems);
             effects::time_of_parts(written, build.problems);
+            effects::sent_bodies(written, build.problems);
+            effects::session_tokens(written, build.problems);
         }
         if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
             (&reply, &action)
@@ -218,6 +226,12 @@ impl Routing<'_> {
             let problem = Problem::new(said.at, "`cache_control` has no effect on `files`");
             self.problems.push(problem.help("say how long a file may be kept with `files: { cache: 1h }`"));
         }
+        if let (Some(said), Some(Action::Session(Session::HandOut(_))), true) =
+            (&shared.cache_control, &action, written.says("cache_control"))
+        {
+            let text = "`cache_control` has no effect on `hand_out`: a token is kept by nobody";
+            self.problems.push(Problem::new(said.at, text));
+        }
         rates::own_headers(written, &self.own_headers, self.problems);
         let name: Arc<str> = written.name.value.as_str().into();
         let (action, access) = (action?, access?);
@@ -238,6 +252,7 @@ impl Routing<'_> {
             access,
             require: require?,
             rates,
+            validate: validate?,
             action,
             reply: reply.map(|(_, reply)| reply),
             errors,
@@ -284,6 +299,7 @@ fn cache_control(shared: &Shared, access: &Access, action: &Action) -> Option<He
     // One person's answer, which no cache may hand to another (RFC 9111, 7.1); what a sign-in answers holds a token (RFC 6749, 5.1).
     let is_private = !access.is_public() || matches!(action, Action::Session(_));
     match &shared.cache_control {
+        _ if matches!(action, Action::Session(Session::HandOut(_))) => Some(PRIVATE),
         Some(said) => Some(said.value.0.clone()),
         None => is_private.then_some(PRIVATE),
     }

@@ -518,9 +518,39 @@ fn a_rate_that_counts_nothing_is_a_problem() {
         (
             format!("{{ match: /a, rate: [{body}], {public}, limits: {{ time: none }} }}"),
             "none",
-            "`time: none` has no effect: where `reply` or a rate by the body is".into(),
+            "`time: none` has no effect: where `reply`, `validate`, `body` or a rate by the body is".into(),
         ),
     ] {
         check(&[(&route, place, &message)]);
     }
+}
+
+#[test]
+fn a_token_is_handed_out_as_it_came_and_kept_by_nobody() {
+    let route = |more: &str| format!("{{ match: /a, {more} }}");
+    check(&[
+        (&route("auth: public, session: { hand_out: { token: t } }"), "", ""),
+        (
+            &route(
+                "auth: { token: t }, session: { hand_out: { token: t } }, reply: { 200: { json: \"{{ token }}\" } }",
+            ),
+            "",
+            "",
+        ),
+        (
+            &route("auth: { token: t }, session: { show: { token: t } }, reply: { 200: { json: \"{{ token }}\" } }"),
+            "\"{{",
+            "nothing is called `token` here",
+        ),
+        (
+            &route("auth: { token: t }, session: { hand_out: { token: with_cookie } }"),
+            "with_cookie",
+            "`with_cookie` has no effect: the caller is known by `t`",
+        ),
+        (
+            &route("auth: public, session: { hand_out: { token: t } }, cache_control: max-age=60"),
+            "max-age",
+            "`cache_control` has no effect on `hand_out`",
+        ),
+    ]);
 }
