@@ -4,6 +4,7 @@ pub mod files;
 pub mod forward;
 mod given;
 pub mod health;
+pub mod page;
 pub mod redirect;
 pub mod refresh;
 pub mod reply;
@@ -22,6 +23,7 @@ use crate::config::action;
 use crate::identity::Token;
 use crate::router::Pattern;
 use crate::services::Pool;
+use crate::template::Pages;
 
 /// The action of a route, compiled.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub enum Action {
     Respond(respond::Respond),
     Redirect(redirect::Redirect),
     Files(files::Files),
+    Page(page::Page),
     Session(session::Session),
     Health(health::Health),
 }
@@ -93,6 +96,8 @@ pub struct Build<'b> {
     /// Who brings no token is let in as well, and has none.
     pub admits_nobody: bool,
     pub base_dir: &'b Path,
+    /// The templates of pages, unless there are none to be had; then that was told.
+    pub pages: Option<&'b Arc<Pages>>,
 }
 
 impl Build<'_> {
@@ -163,6 +168,7 @@ impl Action {
             action::Action::Respond(respond) => respond::Respond::compile(respond, at, build).map(Action::Respond),
             action::Action::Redirect(redirect) => redirect::Redirect::compile(redirect, build).map(Action::Redirect),
             action::Action::Files(files) => files::Files::compile(files, at, build).map(Action::Files),
+            action::Action::Page(page) => page::Page::compile(page, build).map(Action::Page),
             action::Action::Session(session) => session::Session::compile(session, build).map(Action::Session),
             action::Action::Health(health) => health::Health::compile(health, build).map(Action::Health),
         }
@@ -175,6 +181,7 @@ impl Action {
             Action::Respond(_) => "respond",
             Action::Redirect(_) => "redirect",
             Action::Files(_) => "files",
+            Action::Page(_) => "page",
             Action::Session(_) => "session",
             Action::Health(_) => "health",
         }

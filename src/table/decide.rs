@@ -118,7 +118,7 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
             redirect.location(&filling).map(|to| Verdict::Redirect { status: redirect.status, to })
         }
         Action::Files(_) => Ok(Verdict::Files(found.values.last().copied().unwrap_or_default().to_owned())),
-        Action::Respond(_) | Action::Session(_) | Action::Health(_) => Ok(Verdict::Act),
+        Action::Respond(_) | Action::Page(_) | Action::Session(_) | Action::Health(_) => Ok(Verdict::Act),
     };
     verdict.unwrap_or_else(|missing| Verdict::Refuse(refuse(route, missing.into(), facts.caller, &filling)))
 }

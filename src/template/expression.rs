@@ -135,6 +135,17 @@ const TESTS: &[&str] = &[
 /// Jinja looks filters, tests and methods up when it runs into them; an operator should hear of a slip before that.
 fn check_words(source: &str) -> Result<(), String> {
     let words = words(source);
+    let method = words.windows(3).find(|three| three[0] == "." && is_name(three[1]) && three[2] == "(");
+    if let Some(name) = method.map(|three| three[1]) {
+        return Err(format!("values have no methods, so none is called `{name}`; filters are written `| name`"));
+    }
+    check_filters_and_tests(&words, &EXPRESSIONS)
+}
+
+/// Whether the environment has every filter and test that these words name.
+pub(super) fn check_filters_and_tests(words: &[&str], environment: &Environment<'_>) -> Result<(), String> {
+    let check_filter = |name| check_filter(name, environment);
+    let check_test = |name| check_test(name, environment);
     for at in 0..words.len() {
         let after_dot = at > 0 && words[at - 1] == ".";
         match words[at..] {
@@ -143,26 +154,21 @@ fn check_words(source: &str) -> Result<(), String> {
             ["|", "selectattr" | "rejectattr", "(", _, ",", name, ..] if is_quoted(name) => check_test(unquoted(name))?,
             ["|", name, ..] => check_filter(name)?,
             ["is", "not", name, ..] | ["is", name, ..] if !after_dot && is_name(name) => check_test(name)?,
-            [".", name, "(", ..] if is_name(name) => {
-                return Err(format!(
-                    "values have no methods, so none is called `{name}`; filters are written `| name`"
-                ));
-            }
             _ => {}
         }
     }
     Ok(())
 }
 
-fn check_filter(name: &str) -> Result<(), String> {
-    match EXPRESSIONS.empty_state().apply_filter(name, &[]) {
+fn check_filter(name: &str, environment: &Environment<'_>) -> Result<(), String> {
+    match environment.empty_state().apply_filter(name, &[]) {
         Err(e) if e.kind() == ErrorKind::UnknownFilter => Err(unknown("filter", name, FILTERS)),
         _ => Ok(()),
     }
 }
 
-fn check_test(name: &str) -> Result<(), String> {
-    match EXPRESSIONS.empty_state().perform_test(name, &[]) {
+fn check_test(name: &str, environment: &Environment<'_>) -> Result<(), String> {
+    match environment.empty_state().perform_test(name, &[]) {
         Err(e) if e.kind() == ErrorKind::UnknownTest => Err(unknown("test", name, TESTS)),
         _ => Ok(()),
     }
@@ -174,7 +180,7 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// The words of an expression that parses: a name, a number or a text in quotes as one, any other character for itself.
-fn words(source: &str) -> Vec<&str> {
+pub(super) fn words(source: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut left = source.trim_start();
     while let Some(first) = left.chars().next() {
@@ -206,15 +212,15 @@ fn is_part_of_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-fn is_name(word: &str) -> bool {
+pub(super) fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-fn is_quoted(word: &str) -> bool {
+pub(super) fn is_quoted(word: &str) -> bool {
     word.starts_with(['\'', '"'])
 }
 
-fn unquoted(word: &str) -> &str {
+pub(super) fn unquoted(word: &str) -> &str {
     word.trim_matches(['\'', '"'])
 }
 
@@ -226,8 +232,8 @@ mod tests {
     fn every_name_that_is_offered_exists() {
         let unknown: Vec<_> = FILTERS
             .iter()
-            .map(|name| check_filter(name))
-            .chain(TESTS.iter().map(|name| check_test(name)))
+            .map(|name| check_filter(name, &EXPRESSIONS))
+            .chain(TESTS.iter().map(|name| check_test(name, &EXPRESSIONS)))
             .filter_map(Result::err)
             .collect();
         assert!(unknown.is_empty(), "{unknown:?}");
