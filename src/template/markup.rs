@@ -27,6 +27,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment.add_filter("urlencode", url_encode);
     environment.add_filter("int", int);
     environment.add_filter("float", float);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     // It would show a page's readers all that a template can read.
     environment.remove_global("debug");
     environment
