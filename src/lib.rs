@@ -9,7 +9,7 @@
 //!       └ table    what routes.yaml says, ready to run; `decide` = find + judge, pure
 //!           ├ actions    what a route does, one file each
 //!           ├ refusal    why Hilum says no, and how that looks
-//!           ├ template   paths, headers and JSON with holes
+//!           ├ template   paths, headers, JSON and pages with holes
 //!           ├ identity   who is calling? tokens, sessions
 //!           ├ services   which peer? pools, health, requests of our own
 //!           ├ rates      how often? one number for each key, here or in Redis

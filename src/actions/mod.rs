@@ -5,6 +5,7 @@ pub mod files;
 pub mod forward;
 mod given;
 pub mod health;
+pub mod page;
 pub mod redirect;
 pub mod refresh;
 pub mod reply;
@@ -24,6 +25,7 @@ use crate::config::action;
 use crate::identity::Token;
 use crate::router::Pattern;
 use crate::services::Pool;
+use crate::template::Pages;
 
 /// The action of a route, compiled.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub enum Action {
     Respond(respond::Respond),
     Redirect(redirect::Redirect),
     Files(files::Files),
+    Page(page::Page),
     Session(session::Session),
     Health(health::Health),
     Combine(combine::Combine),
@@ -100,6 +103,8 @@ pub struct Build<'b> {
     /// It is read before the action has its turn.
     pub reads_body: bool,
     pub base_dir: &'b Path,
+    /// The templates of pages, unless there are none to be had; then that was told.
+    pub pages: Option<&'b Arc<Pages>>,
 }
 
 impl Build<'_> {
@@ -170,6 +175,7 @@ impl Action {
             action::Action::Respond(respond) => respond::Respond::compile(respond, at, build).map(Action::Respond),
             action::Action::Redirect(redirect) => redirect::Redirect::compile(redirect, build).map(Action::Redirect),
             action::Action::Files(files) => files::Files::compile(files, at, build).map(Action::Files),
+            action::Action::Page(page) => page::Page::compile(page, build).map(Action::Page),
             action::Action::Session(session) => session::Session::compile(session, build).map(Action::Session),
             action::Action::Health(health) => health::Health::compile(health, build).map(Action::Health),
             action::Action::Combine(combine) => combine::Combine::compile(combine, build).map(Action::Combine),
@@ -183,6 +189,7 @@ impl Action {
             Action::Respond(_) => "respond",
             Action::Redirect(_) => "redirect",
             Action::Files(_) => "files",
+            Action::Page(_) => "page",
             Action::Session(_) => "session",
             Action::Health(_) => "health",
             Action::Combine(_) => "combine",

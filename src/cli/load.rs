@@ -56,9 +56,9 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
     let (routes, text) = loader.load()?;
     Ok(match (conf, routes) {
         (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader }),
-        (Ok(_), Load::Problems(routes)) => Err(vec![routes]),
+        (Ok(_), Load::Problems(routes, _)) => Err(vec![routes]),
         (Err(conf), Load::Table(_)) => Err(vec![conf]),
-        (Err(conf), Load::Problems(routes)) => Err(vec![conf, routes]),
+        (Err(conf), Load::Problems(routes, _)) => Err(vec![conf, routes]),
     })
 }
 

@@ -18,6 +18,7 @@ pub enum Action {
     Respond(Respond),
     Redirect(Redirect),
     Files(Files),
+    Page(Page),
     Session(Session),
     Health(Health),
     Combine(Combine),
@@ -87,6 +88,16 @@ pub struct Files {
     /// How long a client may keep a file without asking. Absent: it asks each time (`no-cache`), and keeps nothing where a token is needed.
     #[serde(default)]
     pub cache: Option<Try<Span>>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// A file below `pages: { root }`.
+    pub template: Placed<String>,
+    /// More names for the template, each with any JSON whose texts may be expressions: `{ id: "{{ params.id }}" }`.
+    #[serde(default)]
+    pub with: Option<Node>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -6,7 +6,7 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::action::{Action, Files, Forward, Health, Redirect, Respond, Session};
+use super::action::{Action, Files, Forward, Health, Page, Redirect, Respond, Session};
 use super::auth::{Auth, Public};
 use super::combine::Combine;
 use super::rate::Limit;
@@ -17,9 +17,9 @@ use super::validate::Check;
 use crate::router::host::Host;
 use crate::router::{Condition, Methods, Pattern, Rule};
 
-/// The keys of one route alone. Exactly one of those after `match` is the action.
+/// The keys of one route alone. Exactly one of those after `endpoint` is the action.
 pub const OWN_KEYS: &[&str] =
-    &["name", "match", "forward", "respond", "redirect", "files", "session", "health", "combine"];
+    &["name", "match", "endpoint", "forward", "respond", "redirect", "files", "page", "session", "health", "combine"];
 /// The keys that groups and `defaults` hand down.
 pub const SHARED_KEYS: &[&str] = &[
     "auth",
@@ -42,6 +42,8 @@ pub const DEEP_KEYS: &[&str] = &["limits", "errors", "messages"];
 #[derive(Debug)]
 pub struct Route {
     pub name: Placed<String>,
+    /// What `url_for` calls it in templates.
+    pub endpoint: Option<Placed<String>>,
     /// `None` when `match` could not be read; the route then takes part in nothing but further checks.
     pub rule: Option<Placed<Rule>>,
     pub action: Option<Placed<Action>>,
@@ -160,6 +162,9 @@ pub struct ErrorShape {
     pub json: Option<Node>,
     #[serde(default)]
     pub text: Option<Placed<String>>,
+    /// A template below `pages: { root }`, for people.
+    #[serde(default)]
+    pub page: Option<Placed<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -217,6 +222,9 @@ pub(super) struct Own {
     name: Option<Placed<String>>,
     #[serde(rename = "match")]
     matches: Placed<Try<LineOrMap<MatchLine, MatchMap>>>,
+    /// What `url_for` calls this route in templates.
+    #[serde(default)]
+    endpoint: Option<Placed<String>>,
     #[serde(default)]
     forward: Option<Placed<Try<Forward>>>,
     #[serde(default)]
@@ -225,6 +233,8 @@ pub(super) struct Own {
     redirect: Option<Placed<Try<Redirect>>>,
     #[serde(default)]
     files: Option<Placed<Try<Files>>>,
+    #[serde(default)]
+    page: Option<Placed<Try<Page>>>,
     #[serde(default)]
     session: Option<Placed<Try<Session>>>,
     #[serde(default)]
@@ -279,13 +289,13 @@ pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Pro
         _ => return None,
     };
     let shared: Option<Shared> = shared.read(problems);
-    let actions: Vec<_> = entries.iter().filter(|e| OWN_KEYS[2..].contains(&e.key.as_str())).collect();
-    let is_slip = |e: &Entry| did_you_mean(&e.key, OWN_KEYS[2..].iter().copied()).is_some();
+    let actions: Vec<_> = entries.iter().filter(|e| OWN_KEYS[3..].contains(&e.key.as_str())).collect();
+    let is_slip = |e: &Entry| did_you_mean(&e.key, OWN_KEYS[3..].iter().copied()).is_some();
     match actions.as_slice() {
         // Its action is misspelled, which was told at that key: one mistake is one problem.
         [] if matches!(&unknown.kind, Kind::Map(entries) if entries.iter().any(is_slip)) => {}
         [] => {
-            let known = OWN_KEYS[2..].join("`, `");
+            let known = OWN_KEYS[3..].join("`, `");
             problems.push(Problem::new(node.at, "this route does nothing").help(format!("give it one of `{known}`")));
         }
         [first, more @ ..] => {
@@ -305,11 +315,13 @@ pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Pro
         .or(action(own.respond, Action::Respond))
         .or(action(own.redirect, Action::Redirect))
         .or(action(own.files, Action::Files))
+        .or(action(own.page, Action::Page))
         .or(action(own.session, Action::Session))
         .or(action(own.health, Action::Health))
         .or(action(own.combine, Action::Combine));
     Some(Route {
         name,
+        endpoint: own.endpoint,
         rule,
         action,
         shared: shared?,

@@ -17,11 +17,21 @@ use crate::router::Pattern;
 pub struct Routes {
     pub services: Entries<Try<Service>>,
     pub tokens: Entries<Try<Token>>,
+    /// Where templates are, if the file says so.
+    pub pages: Option<Placed<Pages>>,
     pub routes: Vec<Route>,
     /// The parts of the file that own a path prefix, the defaults first: they decide how a 404 there looks.
     pub areas: Vec<Area>,
     /// The folder that paths in the file are relative to.
     pub base_dir: PathBuf,
+}
+
+/// Where the templates of pages are.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// The folder, relative to this file. Default `static/pages`.
+    pub root: Placed<PathBuf>,
 }
 
 /// What a path prefix has in common.
@@ -55,6 +65,9 @@ pub(super) struct File {
     services: Entries<Try<Service>>,
     #[serde(default)]
     tokens: Entries<Try<Token>>,
+    /// Where the templates of pages are.
+    #[serde(default)]
+    pages: Option<Placed<Try<Pages>>>,
     #[serde(default)]
     defaults: Option<Node>,
     routes: Placed<Vec<Node>>,
@@ -76,7 +89,8 @@ pub fn read(node: &Node, base_dir: PathBuf, problems: &mut Vec<Problem>) -> Opti
     if file.routes.value.is_empty() {
         problems.push(Problem::new(file.routes.at, "there are no routes, so every request would be a 404"));
     }
-    Some(Routes { services: file.services, tokens: file.tokens, routes, areas, base_dir })
+    let pages = file.pages.and_then(|pages| Some(Placed { at: pages.at, value: pages.value.0? }));
+    Some(Routes { services: file.services, tokens: file.tokens, pages, routes, areas, base_dir })
 }
 
 struct Walk<'p> {

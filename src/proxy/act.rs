@@ -183,6 +183,10 @@ async fn act(session: &mut Session, ctx: &mut Ctx, route: &Route, verdict: Verdi
             };
             Ok(respond.answer(&Arc::new(scope))?)
         }
+        (Action::Page(page), _) => {
+            let scope = scope(session.req_header(), ctx);
+            Ok(page.answer(&Arc::new(scope))?)
+        }
         (Action::Health(health), _) => {
             let scope = scope(session.req_header(), ctx);
             shape(route, health.answer(), scope)

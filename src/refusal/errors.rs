@@ -1,14 +1,19 @@
 //! How refusals look: `errors:` and `messages:` of a route, compiled.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hilum_filters::api::{Problem, RequestId, did_you_mean};
 use http::StatusCode;
+use minijinja::Value;
 
 use super::{Page, Reason, Refusal};
 use crate::config::route::Shared;
-use crate::template::{Json, Names, Scope};
+use crate::template::{Json, Names, PageNames, Pages, Scope};
+
+/// What a template of `errors:` may name.
+const PAGE_NAMES: &[&str] = &["user", "reason", "status", "message", "request_id"];
 
 /// `errors:` and `messages:` of a route, compiled.
 #[derive(Debug, Default)]
@@ -35,30 +40,43 @@ struct Shape {
 enum ShapeBody {
     Json(Json),
     Text(Bytes),
+    Page(crate::template::Page),
     /// Only the status is changed.
     Default,
 }
 
 impl Errors {
     /// Compiles, given the reasons that filters bring besides our own.
-    pub fn compile(shared: &Shared, filter_reasons: &[&'static str], problems: &mut Vec<Problem>) -> Errors {
+    pub fn compile(
+        shared: &Shared,
+        filter_reasons: &[&'static str],
+        pages: Option<&Arc<Pages>>,
+        problems: &mut Vec<Problem>,
+    ) -> Errors {
         let mut errors = Errors::default();
         for (key, shape) in &shared.errors.0 {
             let parsed = key_of(&key.value, true, filter_reasons);
             let Some(shape) = &shape.0 else { continue };
-            let body = match (&shape.json, &shape.text) {
-                (Some(json), None) => Json::compile(json, Names::ERRORS, problems).map(ShapeBody::Json),
-                (None, Some(text)) => Some(ShapeBody::Text(text.value.clone().into())),
-                (None, None) if shape.status.is_some() => Some(ShapeBody::Default),
-                (None, None) => {
+            let body = match (&shape.json, &shape.text, &shape.page) {
+                (Some(json), None, None) => Json::compile(json, Names::ERRORS, problems).map(ShapeBody::Json),
+                (None, Some(text), None) => Some(ShapeBody::Text(text.value.clone().into())),
+                (None, None, Some(page)) => {
+                    pages.and_then(|pages| pages.placed(page, PAGE_NAMES, problems)).map(ShapeBody::Page)
+                }
+                (None, None, None) if shape.status.is_some() => Some(ShapeBody::Default),
+                (None, None, None) => {
                     problems.push(Problem::new(
                         key.at,
-                        format!("`{}` says nothing: give it `json`, `text` or `status`", key.value),
+                        format!("`{}` says nothing: give it `json`, `text`, `page` or `status`", key.value),
                     ));
                     None
                 }
-                (Some(_), Some(text)) => {
-                    problems.push(Problem::new(text.at, "`text` beside `json`: an answer has one body"));
+                (json, text, page) => {
+                    let second = page.as_ref().or(text.as_ref()).map_or(key.at, |second| second.at);
+                    let words = [("page", page.is_some()), ("text", text.is_some()), ("json", json.is_some())];
+                    let words: Vec<_> = words.iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word).collect();
+                    let text = format!("`{}` beside `{}`: an answer has one body", words[0], words[1]);
+                    problems.push(Problem::new(second, text));
                     None
                 }
             };
@@ -79,7 +97,7 @@ impl Errors {
     }
 
     /// How this refusal looks: by reason, then class, then status, then `else`, then RFC 9457.
-    pub fn page(&self, refusal: &Refusal, claims: Option<&minijinja::Value>, request_id: &RequestId) -> Page {
+    pub fn page(&self, refusal: &Refusal, claims: Option<&Value>, request_id: &RequestId) -> Page {
         let own = refusal.message.clone().or_else(|| find(&self.messages, refusal).cloned());
         let own = own.or_else(|| refusal.default_message.clone());
         let message: Arc<str> = own.unwrap_or_else(|| refusal.reason_message.into());
@@ -100,10 +118,24 @@ impl Errors {
                 });
                 json.render(&scope).inspect_err(|e| log::warn!("an error shape can't be filled: {}", e.0)).ok()
             }
+            Some(ShapeBody::Page(page)) => {
+                let more = Value::from(BTreeMap::from([
+                    ("reason", Value::from(refusal.reason)),
+                    ("status", Value::from(status.as_u16())),
+                    ("message", Value::from(message.clone())),
+                    ("request_id", Value::from(request_id.as_str())),
+                ]));
+                let html = page.render(PageNames { user: claims.cloned(), more });
+                html.inspect_err(|e| log::error!("an error page can't be made: {}", e.0)).ok()
+            }
             _ => None,
         };
+        let content_type = match shape.map(|s| &s.body) {
+            Some(ShapeBody::Page(_)) => "text/html; charset=utf-8",
+            _ => "application/json",
+        };
         match body {
-            Some(body) => Page { status, content_type: "application/json", body: body.into() },
+            Some(body) => Page { status, content_type, body: body.into() },
             None => problem_details(status, refusal.reason, &message, request_id),
         }
     }
@@ -165,7 +197,7 @@ mod tests {
     fn check(yaml: &str, cases: &[(Reason, u16, &str)]) {
         let mut problems = Vec::new();
         let shared: Shared = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
-        let errors = Errors::compile(&shared, &["ip_denied"], &mut problems);
+        let errors = Errors::compile(&shared, &["ip_denied"], None, &mut problems);
         assert!(problems.is_empty(), "{problems:?}");
         let id = RequestId::new("r1").unwrap();
         for (reason, status, body) in cases {
@@ -223,7 +255,7 @@ mod tests {
         for (yaml, why) in cases {
             let mut problems = Vec::new();
             let shared: Shared = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
-            Errors::compile(&shared, &[], &mut problems);
+            Errors::compile(&shared, &[], None, &mut problems);
             let told = problems
                 .iter()
                 .map(|p| format!("{} {}", p.message, p.help.clone().unwrap_or_default()))

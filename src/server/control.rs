@@ -1,6 +1,6 @@
-//! The background work of one process: health checks, the watch on `routes.yaml`, reloads, the session store.
+//! The background work of one process: health checks, the watch on `routes.yaml` and its templates, reloads, the session store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +12,9 @@ use tokio::sync::{Mutex, watch};
 use super::{Load, Loader};
 use crate::admin::reload::{Reloaded, Reloader};
 use crate::proxy::Gateway;
-use crate::table::Table;
+use crate::table::{Folder, Table};
 
-/// How often the file is looked at. With [`SETTLED`] an edit is live well within a second.
+/// How often the files are looked at. With [`SETTLED`] an edit is live well within a second.
 const LOOK: Duration = Duration::from_millis(250);
 /// Two reads this far apart must agree before a file is taken: a half-written one is never a table.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -42,6 +42,15 @@ struct Look {
     inode: u64,
 }
 
+/// What was judged last: the text of the file, and the templates that it was judged with.
+struct Seen {
+    text: String,
+    pages: Option<Folder>,
+}
+
+/// The file, and each of its templates.
+type Looks = (Option<Look>, Vec<(PathBuf, Option<Look>)>);
+
 impl Control {
     pub(super) fn new(
         gateway: Gateway,
@@ -53,26 +62,33 @@ impl Control {
         Control { gateway, loader: Arc::new(loader), requests: Mutex::new(requests), loaded, ready, heard }
     }
 
-    /// Reads the file until it holds still, and takes it. `seen` is the content that was judged last.
-    async fn reload(&self, seen: &mut Option<String>, asked: bool) -> Option<Reloaded> {
-        let text = match settled(&self.loader.path).await {
+    /// Reads the file until it and its templates hold still, and takes it. `seen` is what was judged last.
+    async fn reload(&self, seen: &mut Seen, asked: bool) -> Option<Reloaded> {
+        let text = match settled(&self.loader.path, seen.pages.as_ref()).await {
             Ok(text) => text,
             // Between two steps of a rename there is no file; what it will be is looked at again.
             Err(_) if !asked => return None,
             Err(e) => return Some(self.refuse(format!("{} can't be read: {e}", self.loader.path.display()))),
         };
         // A touched file, or one that was refused already, says nothing new.
-        if !asked && seen.as_ref() == Some(&text) {
+        if !asked && seen.text == text && is_unchanged(seen.pages.clone()).await {
             return None;
         }
         let (loader, content) = (self.loader.clone(), text.clone());
         // Parsing thousands of routes takes a while, and this thread has health checks to run.
         let load = tokio::task::spawn_blocking(move || loader.compile(&content)).await;
-        *seen = Some(text);
+        seen.text = text;
         Some(match load {
             Err(_) => self.refuse("the file could not be compiled: a defect of the gateway, see its log".to_owned()),
-            Ok(Load::Problems(report)) => self.refuse(report.to_string()),
-            Ok(Load::Table(table)) => self.take(*table).await,
+            Ok(Load::Problems(report, pages)) => {
+                // A file that can't be read any more may still be about the same templates.
+                seen.pages = pages.or(seen.pages.take());
+                self.refuse(report.to_string())
+            }
+            Ok(Load::Table(table)) => {
+                seen.pages.clone_from(&table.pages);
+                self.take(*table).await
+            }
         })
     }
 
@@ -124,7 +140,7 @@ impl BackgroundService for Control {
         let mut requests = self.requests.lock().await;
         // The first look always reads: the file may have been edited since it was loaded.
         let mut looked = None;
-        let mut seen = Some(self.loaded.clone());
+        let mut seen = Seen { text: self.loaded.clone(), pages: self.gateway.table().pages.clone() };
         let mut look_again = tokio::time::interval(LOOK);
         look_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -139,7 +155,7 @@ impl BackgroundService for Control {
                 _ = look_again.tick() => {
                     // The path is followed anew each time, so renames and swapped links are seen; watching the file itself
                     // would go on watching the one that was replaced, and does not work on every file system.
-                    let now = look(&self.loader.path).await;
+                    let now = Some(look_at(&self.loader.path, seen.pages.as_ref()).await);
                     if now != looked {
                         self.reload(&mut seen, false).await;
                         looked = now;
@@ -151,19 +167,33 @@ impl BackgroundService for Control {
     }
 }
 
-async fn look(path: &Path) -> Option<Look> {
+async fn look_at(path: &Path, pages: Option<&Folder>) -> Looks {
+    let (path, pages) = (path.to_owned(), pages.cloned());
+    let looks = tokio::task::spawn_blocking(move || {
+        let templates = pages.map(|pages| pages.paths()).unwrap_or_default();
+        (look(&path), templates.into_iter().map(|path| (path.clone(), look(&path))).collect())
+    });
+    looks.await.unwrap_or_default()
+}
+
+fn look(path: &Path) -> Option<Look> {
     use std::os::unix::fs::MetadataExt;
-    let about = tokio::fs::metadata(path).await.ok()?;
+    let about = std::fs::metadata(path).ok()?;
     Some(Look { modified: about.modified().ok(), len: about.len(), inode: about.ino() })
 }
 
-/// The content, once two reads agree in size, time and content.
-async fn settled(path: &Path) -> std::io::Result<String> {
-    let mut last = (look(path).await, tokio::fs::read_to_string(path).await?);
+async fn is_unchanged(pages: Option<Folder>) -> bool {
+    let Some(pages) = pages else { return true };
+    tokio::task::spawn_blocking(move || pages.is_unchanged()).await.unwrap_or(false)
+}
+
+/// The content, once two reads agree in size, time and content, and the templates in size and time.
+async fn settled(path: &Path, pages: Option<&Folder>) -> std::io::Result<String> {
+    let mut last = (look_at(path, pages).await, tokio::fs::read_to_string(path).await?);
     // Somebody who writes without a pause is waited for, but not for ever: the next look comes soon.
     for _ in 0..50 {
         tokio::time::sleep(SETTLED).await;
-        let now = (look(path).await, tokio::fs::read_to_string(path).await?);
+        let now = (look_at(path, pages).await, tokio::fs::read_to_string(path).await?);
         if now == last {
             return Ok(now.1);
         }

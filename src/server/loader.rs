@@ -12,7 +12,7 @@ use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
 use crate::rates::Rates;
 use crate::services::Fleet;
-use crate::table::{Parts, Table};
+use crate::table::{Folder, Parts, Table};
 use crate::telemetry::Metrics;
 
 /// What it takes to build a table, at start and at each reload.
@@ -31,7 +31,8 @@ pub struct Loader {
 /// What a file became.
 pub enum Load {
     Table(Box<Table>),
-    Problems(Report),
+    /// What is wrong, and the templates that may be what it is about.
+    Problems(Report, Option<Folder>),
 }
 
 impl Loader {
@@ -51,9 +52,9 @@ impl Loader {
         let table = self.table(text, &mut problems);
         match table {
             Some(table) if problems.is_empty() => Load::Table(Box::new(table)),
-            _ => {
+            table => {
                 let source = Source::new(self.path.display().to_string(), text);
-                Load::Problems(Report::new(source, problems))
+                Load::Problems(Report::new(source, problems), table.and_then(|table| table.pages))
             }
         }
     }

@@ -121,7 +121,7 @@ pub fn judge(found: &Match<'_, '_>, head: &Head<'_>, facts: &Facts<'_>) -> Verdi
         }
         Action::Combine(combine) => combine.aim(&filling).map(Verdict::Combine),
         Action::Files(_) => Ok(Verdict::Files(found.values.last().copied().unwrap_or_default().to_owned())),
-        Action::Respond(_) | Action::Session(_) | Action::Health(_) => Ok(Verdict::Act),
+        Action::Respond(_) | Action::Page(_) | Action::Session(_) | Action::Health(_) => Ok(Verdict::Act),
     };
     verdict.unwrap_or_else(|missing| Verdict::Refuse(refuse(route, missing.into(), facts.caller, &filling)))
 }

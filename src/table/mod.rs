@@ -9,6 +9,7 @@ mod compile;
 pub mod csrf;
 pub mod decide;
 mod owner;
+mod pages;
 mod rates;
 mod require;
 mod roles;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use access::Access;
 pub use compile::Parts;
+pub use pages::Folder;
 pub use route::{Limits, Route};
 
 use crate::identity::Token;
@@ -43,6 +45,8 @@ pub struct Table {
     pub own_headers: Vec<http::HeaderName>,
     /// Cookies that are ours: no service may set them.
     pub own_cookies: Vec<Box<str>>,
+    /// Where its templates are, and what they were.
+    pub pages: Option<Folder>,
     /// Of the unexpanded text, so that it tells which file is running and nothing about secrets.
     pub hash: String,
 }

@@ -187,7 +187,18 @@ const TESTS: &[&str] = &[
 /// Jinja looks filters, tests and methods up when it runs into them; an operator should hear of a slip before that.
 fn check_words(source: &str) -> Result<Patterns, String> {
     let words = words(source);
+    let method = words.windows(3).find(|three| three[0] == "." && is_name(three[1]) && three[2] == "(");
+    if let Some(name) = method.map(|three| three[1]) {
+        return Err(format!("values have no methods, so none is called `{name}`; filters are written `| name`"));
+    }
+    check_filters_and_tests(&words, &EXPRESSIONS)
+}
+
+/// Whether the environment has every filter and test that these words name; the patterns they match with.
+pub(super) fn check_filters_and_tests(words: &[&str], environment: &Environment<'_>) -> Result<Patterns, String> {
+    let check_filter = |name| check_filter(name, environment);
     let mut patterns = Patterns::default();
+    let mut check_test = |name, open, rest: &[&str]| check_test(name, environment, (open, rest), &mut patterns);
     for at in 0..words.len() {
         let after_dot = at > 0 && words[at - 1] == ".";
         match &words[at..] {
@@ -196,16 +207,11 @@ fn check_words(source: &str) -> Result<Patterns, String> {
             | ["|", "selectattr" | "rejectattr", "(", _, ",", name, rest @ ..]
                 if is_quoted(name) =>
             {
-                check_test(unquoted(name), ",", rest, &mut patterns)?;
+                check_test(unquoted(name), ",", rest)?;
             }
             ["|", name, ..] => check_filter(name)?,
             ["is", "not", name, rest @ ..] | ["is", name, rest @ ..] if !after_dot && is_name(name) => {
-                check_test(name, "(", rest, &mut patterns)?;
-            }
-            [".", name, "(", ..] if is_name(name) => {
-                return Err(format!(
-                    "values have no methods, so none is called `{name}`; filters are written `| name`"
-                ));
+                check_test(name, "(", rest)?;
             }
             _ => {}
         }
@@ -213,16 +219,21 @@ fn check_words(source: &str) -> Result<Patterns, String> {
     Ok(patterns)
 }
 
-fn check_filter(name: &str) -> Result<(), String> {
-    match EXPRESSIONS.empty_state().apply_filter(name, &[]) {
+fn check_filter(name: &str, environment: &Environment<'_>) -> Result<(), String> {
+    match environment.empty_state().apply_filter(name, &[]) {
         Err(e) if e.kind() == ErrorKind::UnknownFilter => Err(unknown("filter", name, FILTERS)),
         _ => Ok(()),
     }
 }
 
 /// `rest` is what follows the name of the test, `open` what comes before an argument there.
-fn check_test(name: &str, open: &str, rest: &[&str], patterns: &mut Patterns) -> Result<(), String> {
-    if matches!(EXPRESSIONS.empty_state().perform_test(name, &[]), Err(e) if e.kind() == ErrorKind::UnknownTest) {
+fn check_test(
+    name: &str,
+    environment: &Environment<'_>,
+    (open, rest): (&str, &[&str]),
+    patterns: &mut Patterns,
+) -> Result<(), String> {
+    if matches!(environment.empty_state().perform_test(name, &[]), Err(e) if e.kind() == ErrorKind::UnknownTest) {
         return Err(unknown("test", name, TESTS));
     }
     match rest {
@@ -279,15 +290,15 @@ fn is_part_of_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-fn is_name(word: &str) -> bool {
+pub(super) fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-fn is_quoted(word: &str) -> bool {
+pub(super) fn is_quoted(word: &str) -> bool {
     word.starts_with(['\'', '"'])
 }
 
-fn unquoted(word: &str) -> &str {
+pub(super) fn unquoted(word: &str) -> &str {
     word.trim_matches(['\'', '"'])
 }
 
@@ -299,8 +310,12 @@ mod tests {
     fn every_name_that_is_offered_exists() {
         let unknown: Vec<_> = FILTERS
             .iter()
-            .map(|name| check_filter(name))
-            .chain(TESTS.iter().map(|name| check_test(name, "(", &["(", "'x'", ")"], &mut Patterns::default())))
+            .map(|name| check_filter(name, &EXPRESSIONS))
+            .chain(
+                TESTS
+                    .iter()
+                    .map(|name| check_test(name, &EXPRESSIONS, ("(", &["(", "'x'", ")"]), &mut Patterns::default())),
+            )
             .filter_map(Result::err)
             .collect();
         assert!(unknown.is_empty(), "{unknown:?}");

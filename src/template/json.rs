@@ -261,7 +261,7 @@ fn pieces(text: &str) -> Result<Vec<Found<'_>>, String> {
     Ok(found)
 }
 
-fn end_of_expression(text: &str) -> Option<usize> {
+pub(super) fn end_of_expression(text: &str) -> Option<usize> {
     let (mut depth, mut quote, mut escaped) = (0_u32, None, false);
     for (at, c) in text.char_indices() {
         match (quote, c) {

@@ -3,17 +3,25 @@
 //! [`Line`] is for paths, queries and headers: `{param}`, `{claims.a.b}`, `{query.x}`, `{x:-default}`.
 //! [`Json`] is for answers: any JSON whose texts hold Jinja expressions, `"{{ body.detail or 'no detail' }}"`.
 //! [`Unless`] is one such expression that must hold.
+//! [`Pages`] are HTML for people: Jinja templates of a folder, written out as Flask does.
 
 mod expression;
 mod json;
 mod line;
+mod links;
+mod markup;
 mod matching;
+mod pages;
 mod scope;
+mod tags;
 mod timestamp;
 mod unless;
 
+pub use expression::Failed;
 pub use json::Json;
 pub use line::{Line, Missing, Use};
+pub use links::Endpoints;
+pub use pages::{Page, PageNames, Pages};
 pub use scope::{Body, Handed, Names, Scope};
 pub use unless::Unless;
 

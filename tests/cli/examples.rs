@@ -29,6 +29,11 @@ fn variables(yaml: &str) -> Vec<(String, &'static str)> {
 fn check(place: &str, yaml: &str) {
     let is_conf = yaml.lines().any(|line| line.starts_with("listeners:"));
     let folder = Folder::with(&[("conf/hilum.yaml", CONF), ("routes.yaml", super::ROUTES), ("static/index.html", "x")]);
+    // The pages that an example names.
+    for name in ["index.html", "doctor.html", "404.html", "500.html"] {
+        folder.put(&format!("static/pages/{name}"), "{{ url_for('static', filename='x') }}");
+    }
+    folder.put("static/assets/x", "x");
     folder.put(if is_conf { "conf/hilum.yaml" } else { "routes.yaml" }, yaml);
     let variables = variables(yaml);
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();

@@ -1,7 +1,7 @@
 //! Files with mistakes and what is printed about them: `golden/NAME.yaml` → `golden/NAME.expected`.
 //!
 //! A file called `conf-…` is a `conf/hilum.yaml`, every other one a `routes.yaml`. `# with NAME` in it sets a variable to a
-//! secret, `# with NAME=value` to that value. After a change that is meant, `BLESS=1 cargo test --test cli` writes the
+//! secret, `# with NAME=value` to that value; `# file PATH: text` puts a file beside it. After a change that is meant, `BLESS=1 cargo test --test cli` writes the
 //! expectations anew; what it wrote is for a person to read.
 
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ fn variables(text: &str) -> Vec<(&str, &str)> {
 fn check(name: &str, text: &str, arguments: &str) -> super::Ran {
     let is_conf = name.starts_with("conf-");
     let folder = Folder::with(&[("good.yaml", if is_conf { ROUTES } else { CONF }), (name, text)]);
+    let beside = text.lines().filter_map(|line| line.strip_prefix("# file ")?.split_once(": "));
+    beside.for_each(|(path, text)| folder.put(path, &text.replace("\\n", "\n")));
     let (conf, routes) = if is_conf { (name, "good.yaml") } else { ("good.yaml", name) };
     let ran = folder.run(&format!("check --conf {conf} --routes {routes} {arguments}"), &variables(text));
     let printed = format!("{}{}", ran.stdout, ran.stderr);

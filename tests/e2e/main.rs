@@ -21,6 +21,7 @@ mod guard;
 mod identity;
 mod jwks;
 mod login;
+mod pages;
 mod rates;
 mod redis;
 mod refresh;

@@ -84,7 +84,9 @@ impl Redis {
 
     /// The same of a Redis that may be about to change its place.
     pub(crate) async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Option<T> {
-        command(words).query_async(&mut self.connect().await).await.ok()
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        command(words).query_async(&mut connection).await.ok()
     }
 
     /// How often each of these commands was asked for since the start.

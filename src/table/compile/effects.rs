@@ -86,7 +86,7 @@ pub(super) fn methods(written: &route::Route, action: &Action, problems: &mut Ve
     let Some(Placed { at, value: rule }) = &written.rule else { return };
     let Methods::These(these) = &rule.methods else { return };
     let (good, why) = match action {
-        Action::Files(_) => (&[Method::GET, Method::HEAD][..], "files are only read"),
+        Action::Files(_) | Action::Page(_) => (&[Method::GET, Method::HEAD][..], "files and pages are only read"),
         Action::Session(Session::Login(_)) => (&[Method::POST, Method::PUT, Method::PATCH][..], "a sign-in has a body"),
         // Nobody looks at where a GET comes from: a page of somebody else could have it sent (RFC 9110, 9.2.1).
         Action::Combine(combine) if combine.changes() => {

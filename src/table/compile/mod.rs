@@ -2,6 +2,7 @@
 
 mod effects;
 mod keys;
+mod pages;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ use crate::refusal::Errors;
 use crate::router::{Methods, Router, Rule};
 use crate::services::{Fleet, Pool};
 use crate::telemetry::Metrics;
-use crate::template::Names;
+use crate::template::{Names, Pages};
 
 /// What outlives a table and is built into it.
 pub struct Parts<'p> {
@@ -56,8 +57,10 @@ impl Table {
         let filter_reasons: Vec<&'static str> = registrations(parts).flat_map(|r| r.reasons.iter().copied()).collect();
         let own_headers: Vec<_> =
             tokens.built().flat_map(|token| token.own_headers().cloned().collect::<Vec<_>>()).collect();
+        let (pages, folder) = pages::pages(routes, problems);
         let mut routing = Routing {
             routes,
+            pages: pages.as_ref(),
             parts,
             pools: &pools,
             tokens: &tokens,
@@ -76,7 +79,7 @@ impl Table {
         unused(routes, &pools, &tokens, problems);
         let areas = routes.areas.iter().map(|area| Area {
             prefix: area.prefix.as_ref().map(ToString::to_string),
-            errors: Errors::compile(&area.shared, &filter_reasons, problems),
+            errors: Errors::compile(&area.shared, &filter_reasons, pages.as_ref(), problems),
         });
         let areas = areas.collect();
         let rules = compiled.iter().filter_map(|(written, route)| {
@@ -106,6 +109,7 @@ impl Table {
             key_sets: tokens.iter().filter_map(|token| token.key_set().cloned()).collect(),
             own_cookies: tokens.iter().flat_map(|t| t.own_cookies()).map(Into::into).collect(),
             tokens,
+            pages: folder,
             hash: hash(text),
         })
     }
@@ -118,7 +122,7 @@ fn registrations<'p>(parts: &Parts<'p>) -> impl Iterator<Item = &'static Registr
 /// A rule without methods takes those that its action has a meaning for: files and parts are read, and a sign-in is sent.
 fn limited(rule: &Rule, action: &Action) -> Rule {
     let only = match action {
-        Action::Files(_) => "GET",
+        Action::Files(_) | Action::Page(_) => "GET",
         Action::Session(Session::Login(_)) => "POST",
         Action::Combine(combine) if combine.changes() => "POST",
         Action::Combine(_) => "GET",
@@ -151,6 +155,7 @@ fn reply_names(action: Option<&Action>, has_claims: bool) -> Names {
 /// What every route is compiled with.
 struct Routing<'c> {
     routes: &'c Routes,
+    pages: Option<&'c Arc<Pages>>,
     parts: &'c Parts<'c>,
     pools: &'c Named<Pool>,
     tokens: &'c Named<Token>,
@@ -186,6 +191,7 @@ impl Routing<'_> {
             has_body: !written.only_reads(),
             reads_body: shared.validate.is_some(),
             base_dir: &self.routes.base_dir,
+            pages: self.pages,
         };
         let access = Access::compile(shared, auth_token.clone(), roles, &mut build);
         let require = shared.require.as_ref().map_or(Some(Box::default()), |list| require::compile(list, &mut build));
@@ -201,13 +207,15 @@ impl Routing<'_> {
             effects::sent_bodies(written, build.problems);
             effects::session_tokens(written, build.problems);
         }
-        if let (Some((at, _)), Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_)))) =
-            (&reply, &action)
+        if let (
+            Some((at, _)),
+            Some(action @ (Action::Respond(_) | Action::Redirect(_) | Action::Files(_) | Action::Page(_))),
+        ) = (&reply, &action)
         {
             let text = format!("`reply` has no effect on `{}`", action.name());
             build.problems.push(Problem::new(*at, text).help("it shapes the answers of services, sessions and health"));
         }
-        let errors = Errors::compile(shared, &self.filter_reasons, build.problems);
+        let errors = Errors::compile(shared, &self.filter_reasons, self.pages, build.problems);
         let env = Env { base_dir: self.routes.base_dir.clone(), own_headers: self.own_headers.clone() };
         let (chain, slots) = chain(shared, &env, self.parts, build.problems);
         let session_token = match &action {

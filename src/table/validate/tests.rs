@@ -22,6 +22,7 @@ fn compile_all(text: &str, problems: &mut Vec<Problem>) -> Option<Validate> {
         admits_nobody: false,
         has_body: true,
         reads_body: true,
+        pages: None,
         base_dir: &routes.base_dir,
     };
     Validate::compile(written, None, &mut build)
