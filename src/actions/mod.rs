@@ -4,6 +4,7 @@ pub mod files;
 pub mod forward;
 mod given;
 pub mod health;
+pub mod record;
 pub mod redirect;
 pub mod refresh;
 pub mod reply;
@@ -21,6 +22,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::config::action;
 use crate::identity::Token;
+use crate::records::Records;
 use crate::router::Pattern;
 use crate::services::Pool;
 
@@ -98,6 +100,7 @@ pub struct Build<'b> {
     /// It is read before the action has its turn.
     pub reads_body: bool,
     pub base_dir: &'b Path,
+    pub records: &'b Records,
 }
 
 impl Build<'_> {

@@ -21,6 +21,7 @@ mod identity;
 mod jwks;
 mod login;
 mod rates;
+mod records;
 mod redis;
 mod refresh;
 mod seen;

@@ -23,6 +23,7 @@ fn compile_all(text: &str, problems: &mut Vec<Problem>) -> Option<Validate> {
         has_body: true,
         reads_body: true,
         base_dir: &routes.base_dir,
+        records: &crate::records::Records::default(),
     };
     Validate::compile(written, None, &mut build)
 }
