@@ -12,6 +12,7 @@
 //!           ├ template   paths, headers, JSON and pages with holes
 //!           ├ identity   who is calling? tokens, sessions
 //!           ├ services   which peer? pools, health, requests of our own
+//!           ├ records    lines that are on the disk before anybody is told
 //!           ├ rates      how often? one number for each key, here or in Redis
 //!           ├ router     which route? pure
 //!           └ config     text to values; every problem with its place
@@ -58,6 +59,7 @@ mod config;
 pub mod identity;
 mod proxy;
 mod rates;
+mod records;
 mod refusal;
 mod router;
 mod server;

@@ -256,6 +256,7 @@ mod tests {
                 admits_nobody: false,
                 has_body: false,
                 reads_body: false,
+                records: &crate::records::Records::default(),
                 pages: None,
                 base_dir: std::path::Path::new("."),
             };

@@ -6,6 +6,7 @@ pub mod forward;
 mod given;
 pub mod health;
 pub mod page;
+pub mod record;
 pub mod redirect;
 pub mod refresh;
 pub mod reply;
@@ -23,6 +24,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::config::action;
 use crate::identity::Token;
+use crate::records::Records;
 use crate::router::Pattern;
 use crate::services::Pool;
 use crate::template::Pages;
@@ -105,6 +107,7 @@ pub struct Build<'b> {
     pub base_dir: &'b Path,
     /// The templates of pages, unless there are none to be had; then that was told.
     pub pages: Option<&'b Arc<Pages>>,
+    pub records: &'b Records,
 }
 
 impl Build<'_> {

@@ -1,10 +1,11 @@
-//! `respond`: a fixed answer.
+//! `respond`: a fixed answer, and if need be a record of what it answers to.
 
 use std::sync::Arc;
 
 use hilum_filters::api::{At, Problem};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use super::record::Record;
 use super::{Answer, Build, Content};
 use crate::config::action;
 use crate::config::route::Status;
@@ -17,6 +18,7 @@ pub struct Respond {
     status: StatusCode,
     headers: HeaderMap,
     body: Option<Body>,
+    pub record: Option<Record>,
 }
 
 #[derive(Debug)]
@@ -27,6 +29,12 @@ enum Body {
 
 impl Respond {
     pub(super) fn compile(written: &action::Respond, at: At, build: &mut Build<'_>) -> Option<Respond> {
+        // What is recorded is read, so that the answer may say it as well.
+        let build = &mut Build { reads_body: build.reads_body || written.record.is_some(), ..build.again() };
+        let record = match &written.record {
+            Some(record) => Some(Record::compile(record, names(build), build)?),
+            None => None,
+        };
         let status = written.status.as_ref().map_or(StatusCode::OK, |s| s.value.0);
         let body = match (&written.json, &written.text) {
             (Some(_), Some(text)) => {
@@ -67,7 +75,7 @@ impl Respond {
                 (_, Err(_)) => build.problems.push(Problem::new(value.at, "a header's value is visible ASCII")),
             }
         }
-        Some(Respond { status, headers, body })
+        Some(Respond { status, headers, body, record })
     }
 
     /// # Errors
@@ -93,7 +101,8 @@ fn names(build: &Build<'_>) -> Names {
     let names = match (build.has_body, build.reads_body) {
         (true, true) => Names::REQUEST,
         (false, _) => Names::REQUEST.without_body("a GET has no body"),
-        (true, false) => Names::REQUEST.without_body("`respond` reads it only where `validate` says what it must be"),
+        (true, false) => Names::REQUEST
+            .without_body("`respond` reads it only where `validate` says what it must be, or for a `record`"),
     };
     if build.has_claims { names } else { names.without_claims("the route is public") }
 }

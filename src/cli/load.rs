@@ -16,6 +16,7 @@ use crate::identity::metrics::SessionMetrics;
 use crate::identity::redis::RedisStore;
 use crate::rates::Rates;
 use crate::rates::shared::{RedisRates, SharedRates};
+use crate::records::Records;
 use crate::server::{Load, Loader};
 use crate::services::Fleet;
 use crate::table::Table;
@@ -51,8 +52,9 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
     };
     let key_sets = KeySets::new(&metrics.registry)?;
     let rates = Rates::new(&metrics.registry, shared)?;
-    let (path, filters) = (paths.routes.clone(), filters.to_vec());
-    let loader = Loader { path, environment, fleet, store, metrics, session_metrics, key_sets, rates, filters };
+    let (path, filters, records) = (paths.routes.clone(), filters.to_vec(), Records::default());
+    let loader =
+        Loader { path, environment, fleet, store, metrics, session_metrics, key_sets, rates, records, filters };
     let (routes, text) = loader.load()?;
     Ok(match (conf, routes) {
         (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader }),

@@ -65,6 +65,18 @@ pub struct Respond {
     pub text: Option<Placed<String>>,
     #[serde(default)]
     pub headers: Entries<Placed<String>>,
+    /// A line that is on the disk before the answer goes out.
+    #[serde(default)]
+    pub record: Option<Record>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Relative to this file; begun when there is none. Routes may share one.
+    pub file: Placed<PathBuf>,
+    /// One line of it.
+    pub json: Node,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

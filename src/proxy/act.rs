@@ -177,11 +177,19 @@ async fn act(session: &mut Session, ctx: &mut Ctx, route: &Route, verdict: Verdi
         (Action::Files(_), Verdict::Files(rest)) => files(session.req_header(), ctx, rest).await,
         (Action::Forward(forward), Verdict::Forward(onward)) => buffered(session, ctx, route, forward, onward).await,
         (Action::Respond(respond), _) => {
-            let scope = match route.reads_body() {
-                true => good_body(session, ctx, route, route.limits.body).await?.1,
-                false => scope(session.req_header(), ctx),
+            let (body, scope) = match route.reads_body() {
+                true => good_body(session, ctx, route, route.limits.body).await?,
+                false => (Bytes::new(), scope(session.req_header(), ctx)),
             };
-            Ok(respond.answer(&Arc::new(scope))?)
+            let scope = Arc::new(scope);
+            let answer = respond.answer(&scope)?;
+            if let Some(record) = &respond.record {
+                let line = record.line(&session.req_header().headers, &body, &scope)?;
+                // Too late is as good as not at all: the client is told that there may be no record.
+                let recorded = tokio::time::timeout_at(ctx.call_deadline(), record.append(&line)).await;
+                recorded.unwrap_or(Err(Reason::RecordUnavailable))?;
+            }
+            Ok(answer)
         }
         (Action::Page(page), _) => {
             let scope = scope(session.req_header(), ctx);

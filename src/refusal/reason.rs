@@ -40,6 +40,7 @@ pub enum Reason {
     AskFailed,
     StoreUnavailable,
     KeysUnavailable,
+    RecordUnavailable,
     Draining,
     /// A defect of ours; never a client's doing.
     Internal,
@@ -85,6 +86,7 @@ const ROWS: &[Row] = &[
     (AskFailed, "ask_failed", 503, None, "Whether this is allowed can't be found out at the moment."),
     (StoreUnavailable, "store_unavailable", 503, None, "Sessions can't be checked at the moment."),
     (KeysUnavailable, "keys_unavailable", 503, None, "Tokens can't be checked at the moment."),
+    (RecordUnavailable, "record_unavailable", 503, None, "This can't be recorded at the moment."),
     (Draining, "draining", 503, None, "This gateway is about to stop."),
     (Internal, "internal", 500, None, "Something went wrong here."),
 ];

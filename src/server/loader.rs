@@ -11,6 +11,7 @@ use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
 use crate::rates::Rates;
+use crate::records::Records;
 use crate::services::Fleet;
 use crate::table::{Folder, Parts, Table};
 use crate::telemetry::Metrics;
@@ -25,6 +26,7 @@ pub struct Loader {
     pub session_metrics: SessionMetrics,
     pub key_sets: KeySets,
     pub rates: Rates,
+    pub records: Records,
     pub filters: Vec<&'static [Registration]>,
 }
 
@@ -80,6 +82,7 @@ impl Loader {
             session_metrics: &self.session_metrics,
             key_sets: &self.key_sets,
             rates: &self.rates,
+            records: &self.records,
             filters: &self.filters,
         };
         let table = routes.and_then(|routes| Table::compile(&routes, text, &parts, &mut more));

@@ -85,7 +85,7 @@ impl On<'_> {
     fn reads_body(&self) -> bool {
         match self.action {
             Action::Forward(_) => true,
-            Action::Respond(_) => self.written.shared.validate.is_some(),
+            Action::Respond(respond) => self.written.shared.validate.is_some() || respond.record.is_some(),
             _ => false,
         }
     }

@@ -68,6 +68,7 @@ impl Route {
 
     /// Whether something is asked of the client's body before the action has its turn.
     pub fn reads_body(&self) -> bool {
-        !self.validate.is_empty() || !self.rates.by_body.is_empty()
+        let records = matches!(&self.action, Action::Respond(respond) if respond.record.is_some());
+        records || !self.validate.is_empty() || !self.rates.by_body.is_empty()
     }
 }

@@ -8,6 +8,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("router", &[]),
     ("identity", &[]),
     ("services", &[]),
+    ("records", &[]),
     ("rates", &["identity::claims", "identity::redis", "identity::unique"]),
     // Of the machine, only the types that users write: they are parsed while the file is read, so an error has its place.
     ("config", &["router", "identity::claims", "identity::redis::RedisOptions", "services::PeerOptions"]),
@@ -26,15 +27,33 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "router",
             "identity",
             "services",
+            "records",
             "template",
             "refusal",
         ],
     ),
-    ("table", &["config", "router", "identity", "services", "rates", "template", "refusal", "telemetry", "actions"]),
+    (
+        "table",
+        &[
+            "config",
+            "router",
+            "identity",
+            "services",
+            "records",
+            "rates",
+            "template",
+            "refusal",
+            "telemetry",
+            "actions",
+        ],
+    ),
     ("proxy", &["router", "identity", "services", "rates", "template", "refusal", "telemetry", "actions", "table"]),
     ("admin", &["router::host", "proxy"]),
-    ("server", &["config", "identity", "services", "rates", "telemetry", "table", "proxy", "admin"]),
-    ("cli", &["config", "identity", "services", "rates", "telemetry", "actions", "table", "proxy", "server"]),
+    ("server", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "admin"]),
+    (
+        "cli",
+        &["config", "identity", "services", "records", "rates", "telemetry", "actions", "table", "proxy", "server"],
+    ),
 ];
 
 /// Crates of Pingora, and who may know them. `pingora_error` and `pingora_http` are values and free for all.

@@ -23,6 +23,7 @@ mod jwks;
 mod login;
 mod pages;
 mod rates;
+mod records;
 mod redis;
 mod refresh;
 mod seen;

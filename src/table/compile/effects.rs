@@ -1,5 +1,6 @@
 //! What is well written and would still be a mistake, because it has no effect or can never work.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use hilum_filters::api::{At, LineOrMap, Placed, Problem};
@@ -184,6 +185,27 @@ pub(super) fn claims_to_choose_by(routes: &Routes, compiled: &[Compiled<'_>], pr
                 format!("no route that forwards to `{}` has a token, so nobody has the claim `{claim}`", name.value);
             let problem = Problem::new(balance.hash.at, text);
             problems.push(problem.help("choose by a header or cookie, or give the routes a token"));
+        }
+    }
+}
+
+/// A record in a folder that is served: everybody could read what others sent.
+pub(super) fn records(routes: &Routes, problems: &mut Vec<Problem>) {
+    let actions = || routes.routes.iter().filter_map(|route| Some(&route.action.as_ref()?.value));
+    let real = |path: &Path| routes.base_dir.join(path).join(".").canonicalize().ok();
+    let served = actions().filter_map(|action| match action {
+        action::Action::Files(files) => Some((&files.root, real(&files.root.value)?)),
+        _ => None,
+    });
+    let served: Vec<_> = served.collect();
+    for action in actions() {
+        let action::Action::Respond(action::Respond { record: Some(record), .. }) = action else { continue };
+        let folder = record.file.value.parent().and_then(&real);
+        let inside = served.iter().find(|(_, root)| folder.as_ref().is_some_and(|folder| folder.starts_with(root)));
+        if let Some((root, _)) = inside {
+            let text = format!("`{}` is in `{}`, which is served", record.file.value.display(), root.value.display());
+            let problem = Problem::new(record.file.at, text);
+            problem.help("write it where no `files` looks").record(problems);
         }
     }
 }

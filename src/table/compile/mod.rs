@@ -32,6 +32,7 @@ use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::{SessionStore, Token};
 use crate::rates::Rates;
+use crate::records::Records;
 use crate::refusal::Errors;
 use crate::router::{Methods, Router, Rule};
 use crate::services::{Fleet, Pool};
@@ -46,6 +47,7 @@ pub struct Parts<'p> {
     pub session_metrics: &'p SessionMetrics,
     pub key_sets: &'p KeySets,
     pub rates: &'p Rates,
+    pub records: &'p Records,
     pub filters: &'p [&'static [Registration]],
 }
 
@@ -98,6 +100,7 @@ impl Table {
         }
         effects::circles(&router, &compiled, problems);
         effects::roles(routes, problems);
+        effects::records(routes, problems);
         effects::claims_to_choose_by(routes, &compiled, problems);
         let tokens: Vec<_> = tokens.built().collect();
         Some(Table {
@@ -192,6 +195,7 @@ impl Routing<'_> {
             reads_body: shared.validate.is_some(),
             base_dir: &self.routes.base_dir,
             pages: self.pages,
+            records: self.parts.records,
         };
         let access = Access::compile(shared, auth_token.clone(), roles, &mut build);
         let require = shared.require.as_ref().map_or(Some(Box::default()), |list| require::compile(list, &mut build));

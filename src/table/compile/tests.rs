@@ -11,6 +11,7 @@ use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
 use crate::rates::Rates;
+use crate::records::Records;
 use crate::services::Fleet;
 use crate::telemetry::Metrics;
 
@@ -51,6 +52,7 @@ fn problems(text: &str) -> Vec<Problem> {
         session_metrics: &session_metrics,
         key_sets: &KeySets::new(&metrics.registry).expect("metrics"),
         rates: &Rates::new(&metrics.registry, None).expect("metrics"),
+        records: &Records::default(),
         filters: &[hilum_filters::FILTERS],
     };
     Table::compile(&routes, text, &parts, &mut problems);
@@ -523,6 +525,22 @@ fn a_rate_that_counts_nothing_is_a_problem() {
     ] {
         check(&[(&route, place, &message)]);
     }
+}
+
+#[test]
+fn a_record_is_not_written_where_it_would_be_served() {
+    check(&[
+        (
+            "{ group: g, auth: public, routes: [{ match: /a/**, files: { root: src } }, { match: POST /b, respond: { record: { file: src/cli/x, json: 1 } } }] }",
+            "src/cli/x",
+            "`src/cli/x` is in `src`, which is served",
+        ),
+        (
+            "{ group: g, auth: public, routes: [{ match: /a/**, files: { root: src } }, { match: POST /b, respond: { record: { file: x, json: 1 } } }] }",
+            "",
+            "",
+        ),
+    ]);
 }
 
 #[test]

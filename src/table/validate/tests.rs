@@ -24,6 +24,7 @@ fn compile_all(text: &str, problems: &mut Vec<Problem>) -> Option<Validate> {
         reads_body: true,
         pages: None,
         base_dir: &routes.base_dir,
+        records: &crate::records::Records::default(),
     };
     Validate::compile(written, None, &mut build)
 }
