@@ -1,5 +1,5 @@
 // The administrator's pages.
-import { $, day, h, moment, name, number, or } from './dom.js';
+import { $, capital, day, h, moment, name, number, or } from './dom.js';
 import { call, data } from './api.js';
 import { bars, donut } from './charts.js';
 import { empty, facts, figures, form, listing, panel, rows, service, source, tag, tellMissing, toast } from './panel.js';
@@ -37,7 +37,7 @@ const pages = {
       ['Pacientes por médico', gone(found, 'patients') || gone(found, 'doctors') ? null : found.doctors?.avg_patients_per_doctor],
     ], ([label, value]) => [h('span', null, label), value == null ? tag('no disponible', 'warn') : h('b', null, number(value))]));
     panel('services', source(() => call('/health/services', { accept: [503] })), (found) => rows(Object.entries(found.services ?? {}), ([key, state]) => [
-      h('div', null, h('b', null, `Servicio de ${service(key)}`), h('small', null, `${number(state.up)} de ${number(state.peers)} en marcha`)),
+      h('div', null, h('b', null, capital(service(key))), h('small', null, `${number(state.up)} de ${number(state.peers)} en marcha`)),
       state.status === 'healthy' ? tag('Disponible', 'ok') : tag('No disponible', 'bad')], 'No hay servicios que vigilar.'));
     const per = (part) => (found) => {
       if (gone(found, part) || gone(found, 'institutions')) return empty('No disponible.');

@@ -81,7 +81,7 @@ export function byMonth(dates) {
 }
 
 export function sparkline(items, [one, many]) {
-  if (items.length < 2) return columns(items);
+  if (items.length <= 8) return columns(items);
   const max = Math.max(...items.map(([, count]) => count), 1);
   const points = items.map(([, count], at) => `${((at / (items.length - 1)) * 100).toFixed(2)},${(38 - (count / max) * 34).toFixed(2)}`);
   const peak = items.reduce((best, item) => (item[1] > best[1] ? item : best));

@@ -39,7 +39,7 @@ const pages = {
       return donut([['Última semana', seen.filter((one) => since(one) <= 7).length], ['Antes', seen.filter((one) => since(one) > 7).length], ['Nunca', list.length - seen.length]], list.length === 1 ? 'paciente' : 'pacientes');
     });
     panel('short', patients, ({ patients: list = [] }) => [
-      table({ caption: list.length > 5 ? 'Los cinco primeros por apellido' : 'Por apellido', columns: COLUMNS, rows: list.slice(0, 5), none: 'Aún no hay pacientes asignados.' }),
+      table({ told: true, caption: list.length > 5 ? 'Los cinco primeros por apellido' : 'Por apellido', columns: COLUMNS, rows: list.slice(0, 5), none: 'Aún no hay pacientes asignados.' }),
       list.length > 5 && h('p', { class: 'more' }, h('a', { class: 'button', href: '/doctor/patients' }, `Ver los ${list.length}`))]);
   },
 

@@ -44,7 +44,7 @@ export function toDate(text) {
   return Number.isNaN(date.getTime()) ? null : date;
 }
 const days = new Intl.DateTimeFormat('es-MX', { day: 'numeric', month: 'short', year: 'numeric' });
-const times = new Intl.DateTimeFormat('es-MX', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' });
+const times = new Intl.DateTimeFormat('es-MX', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 export const day = (text) => { const date = toDate(text); return date ? days.format(date) : NONE; };
 export const moment = (text) => { const date = toDate(text); return date ? times.format(date) : NONE; };
 

@@ -33,15 +33,15 @@ export const facts = (pairs) => h('dl', { class: 'list' }, pairs.map(([label, va
   h('div', full ? { class: 'full' } : null, h('dt', null, label), h('dd', null, value))));
 export const rows = (items, draw, none) => (items?.length ? h('ul', { class: 'rows' }, items.map((item) => h('li', null, draw(item)))) : empty(none));
 
-/** Columns are `{label, cell, num?, act?}`; the first is the head of its row. */
-export function table({ caption, columns, rows: items, none }) {
+/** Columns are `{label, cell, num?, keep?, act?}`; the first is the head of its row. The caption is shown when it was `told`. */
+export function table({ caption, told = false, columns, rows: items, none }) {
   if (!items.length) return empty(none);
-  return h('table', { role: 'table' }, h('caption', null, caption),
+  return h('table', { role: 'table' }, h('caption', null, told ? caption : h('span', { class: 'sr' }, caption)),
     h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, columns.map((column) =>
       h('th', { scope: 'col', role: 'columnheader', class: column.num && 'num' }, column.act ? h('span', { class: 'sr' }, column.label) : column.label)))),
     h('tbody', { role: 'rowgroup' }, items.map((item) => h('tr', { role: 'row' }, columns.map((column, at) => (at === 0
       ? h('th', { scope: 'row', role: 'rowheader' }, column.cell(item))
-      : h('td', { role: 'cell', class: column.act ? 'act' : column.num && 'num', 'data-label': column.act ? null : column.label }, column.cell(item))))))));
+      : h('td', { role: 'cell', class: ['act', 'num', 'keep'].find((kind) => column[kind]), 'data-label': column.act ? null : column.label }, column.cell(item))))))));
 }
 
 const plain = (text) => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
