@@ -1,5 +1,5 @@
 // The administrator's pages.
-import { $, capital, day, h, moment, name, number, or } from './dom.js';
+import { $, capital, day, h, mail, moment, name, number, or } from './dom.js';
 import { call, data } from './api.js';
 import { bars, donut } from './charts.js';
 import { empty, facts, figures, form, listing, panel, rows, service, source, tag, tellMissing, toast } from './panel.js';
@@ -58,7 +58,7 @@ const pages = {
         { label: 'Institución', cell: (row) => or(row.name) },
         { label: 'Tipo', cell: (row) => KINDS[row.institution_type_id] ?? or(row.institution_type) },
         { label: 'Licencia', cell: (row) => or(row.license_number) },
-        { label: 'Correo', cell: (row) => or(row.contact_email) },
+        { label: 'Correo', cell: (row) => mail(row.contact_email) },
         { label: 'Verificación', cell: (row) => (row.is_verified ? tag('Verificada', 'ok') : tag('Sin verificar', 'warn')) },
       ],
     }));
@@ -78,7 +78,7 @@ const pages = {
       search: (row) => `${name(row)} ${row.email ?? ''} ${row.department ?? ''}`,
       columns: [
         { label: 'Nombre', cell: name },
-        { label: 'Correo', cell: (row) => or(row.email) },
+        { label: 'Correo', cell: (row) => mail(row.email) },
         { label: 'Área', cell: (row) => or(row.department) },
         { label: 'Teléfono', cell: (row) => or(row.phone) },
         { label: 'Último acceso', cell: (row) => (row.last_login ? moment(row.last_login) : 'Nunca') },

@@ -1,5 +1,5 @@
 // The doctor's pages.
-import { $, age, day, h, initials, moment, money, name, or, plural, toDate } from './dom.js';
+import { $, age, day, h, initials, mail, moment, money, name, or, plural, toDate } from './dom.js';
 import { call, data } from './api.js';
 import { columns as columnChart, donut } from './charts.js';
 import { contacts, empty, facts, figures, form, listing, panel, source, table, tellMissing } from './panel.js';
@@ -9,7 +9,7 @@ const open = (patient) => h('a', { href: `/doctor/patient-detail/${encodeURIComp
 const COLUMNS = [
   { label: 'Paciente', cell: open },
   { label: 'Edad', cell: (row) => { const years = age(row.date_of_birth); return years == null ? '—' : plural(years, 'año', 'años'); } },
-  { label: 'Correo', cell: (row) => or(row.contact_email) },
+  { label: 'Correo', cell: (row) => mail(row.contact_email) },
   { label: 'Teléfono', cell: (row) => or(row.contact_phone) },
   { label: 'Último acceso', cell: (row) => (row.last_login ? moment(row.last_login) : 'Nunca') },
 ];

@@ -29,6 +29,8 @@ export const or = (value, otherwise = NONE) => (value == null || value === '' ? 
 export const name = (person) => [person?.first_name, person?.last_name].filter(Boolean).join(' ');
 export const initials = (text) => text.split(/\s+/).slice(0, 2).map((word) => word[0] ?? '').join('').toUpperCase();
 export const capital = (text) => (text ? text[0].toUpperCase() + text.slice(1) : NONE);
+/** An address may break before its @, never within a word. */
+export const mail = (text) => (text ? String(text).split(/(?=@)/).flatMap((part, at) => (at ? [h('wbr'), part] : [part])) : NONE);
 export const yes = (value) => (value == null ? NONE : value ? 'Sí' : 'No');
 
 const numbers = new Intl.NumberFormat('es-MX', { maximumFractionDigits: 2 });

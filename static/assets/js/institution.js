@@ -1,5 +1,5 @@
 // The institution's pages.
-import { $, age, day, h, initials, money, moment, name, or, plural } from './dom.js';
+import { $, age, day, h, initials, money, mail, moment, name, or, plural } from './dom.js';
 import { call, data } from './api.js';
 import { bars, byMonth, donut, sparkline } from './charts.js';
 import { confirmed, contacts, empty, facts, figures, form, listing, panel, rows, source, tag, tellMissing, toast } from './panel.js';
@@ -60,7 +60,7 @@ const pages = {
       search: (row) => `${name(row)} ${row.specialty_name ?? row.specialty ?? ''} ${row.contact_email ?? ''} ${row.medical_license ?? ''}`,
       columns: [
         { label: 'Médico', cell: (row) => h('span', null, name(row), h('small', null, or(row.specialty_name ?? row.specialty))) },
-        { label: 'Correo', cell: (row) => or(row.contact_email) },
+        { label: 'Correo', cell: (row) => mail(row.contact_email) },
         { label: 'Cédula', keep: true, cell: (row) => or(row.medical_license) },
         { label: 'Consulta', num: true, cell: (row) => money(row.consultation_fee) },
         { label: 'Pacientes', num: true, cell: (row) => or(row.active_patients) },
@@ -86,7 +86,7 @@ const pages = {
       columns: [
         { label: 'Paciente', cell: name },
         { label: 'Edad', keep: true, cell: (row) => { const years = age(row.date_of_birth); return years == null ? '—' : plural(years, 'año', 'años'); } },
-        { label: 'Correo', cell: (row) => or(row.contact_email) },
+        { label: 'Correo', cell: (row) => mail(row.contact_email) },
         { label: 'Médico', cell: ofDoctor },
         { label: 'Alta', keep: true, cell: (row) => day(row.created_at) },
         { label: 'Última actividad', cell: (row) => moment(row.last_activity) },

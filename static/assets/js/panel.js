@@ -54,11 +54,11 @@ export function listing({ caption, columns, rows: items, none, search, filters, 
   const field = h('input', { type: 'search', id: 'search', autocomplete: 'off', oninput: () => draw(STEP) });
   const choice = filters && h('select', { id: 'filter', onchange: () => draw(STEP) }, Object.keys(filters).map((label) => h('option', null, label)));
   const count = h('p', { class: 'hint count', role: 'status' });
-  const body = h('div');
+  const body = h('div', { class: 'wide' });
   const found = items.map((item) => [plain(search(item)), item]);
   function draw(limit) {
     shown = limit;
-    const wanted = plain(field.value.trim()).split(/\s+/);
+    const wanted = plain(field.value).split(/\s+/);
     const test = (filters && filters[choice.value]) || (() => true);
     const left = found.filter(([text, item]) => test(item) && wanted.every((word) => text.includes(word))).map(([, item]) => item);
     count.textContent = plural(left.length, one, many);

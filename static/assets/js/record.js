@@ -5,7 +5,7 @@ import { empty, facts, panel, table, tag } from './panel.js';
 
 const SEVERE = /sever|grave|alta|high/i;
 
-export const bmiScale = (bmi) => scale(bmi, 15, [[18.5, 'Bajo', 4], [25, 'Normal', 1], [30, 'Sobrepeso', 3], [38, 'Obesidad', 2]]);
+export const bmiScale = (bmi) => scale(bmi, 15, [[18.5, 'Bajo', 4], [25, 'Normal', 1], [30, 'Sobrepeso', 3], [36, 'Obesidad', 2]]);
 
 export function bmiOf(profile) {
   const metres = profile?.height_cm / 100;
