@@ -16,7 +16,9 @@ const pages = {
     const stats = source(async () => heard(await data('/api/web/admin/statistics')));
     const board = source(async () => heard(await data('/api/web/admin/dashboard')));
     const gone = (found, part) => found.missing?.includes(part);
-    const known = (found, part, value) => (gone(found, part) ? null : value);
+    /** A figure of a list that was cut at its limit is only a least one. */
+    const cut = (found, part) => (found.at_least ?? found.statistics?.at_least)?.includes(part);
+    const known = (found, part, value) => (gone(found, part) ? null : value != null && cut(found, part) ? `≥ ${number(value)}` : value);
     panel('figures', stats, (found) => {
       const all = found.overview ?? {};
       return figures([
@@ -28,7 +30,8 @@ const pages = {
       if (gone(found, 'patients') || typeof all.total !== 'number') return empty('No disponible.');
       const more = [['Riesgo alto', all.high_risk], ['Nuevos este mes', all.new_this_month]].filter(([, value]) => value != null);
       return h('div', { class: 'chart' },
-        all.total && typeof all.active === 'number' ? donut([['Activos', all.active], ['Inactivos', all.inactive ?? all.total - all.active]], 'pacientes') : null,
+        all.total && typeof all.active === 'number' ? donut([['Activos', all.active], ['Inactivos', all.inactive ?? all.total - all.active]], 'pacientes') : empty('Aún no hay pacientes.'),
+        cut(found, 'patients') && h('p', { class: 'hint' }, 'Son cifras mínimas: la lista está incompleta.'),
         more.length > 0 && facts(more.map(([label, value]) => [label, number(value)])));
     });
     panel('averages', stats, (found) => rows([
@@ -43,7 +46,8 @@ const pages = {
       if (gone(found, part) || gone(found, 'institutions')) return empty('No disponible.');
       const items = list(found[part], part);
       const counts = list(found.institutions, 'institutions').map((one) => [or(one.name), items.filter((item) => item.institution_id === one.id).length]);
-      return counts.length ? bars(counts.sort(([, a], [, b]) => b - a).slice(0, 10), { tone: part === 'doctors' ? 1 : 4 }) : empty('Aún no hay instituciones.');
+      return counts.length ? [bars(counts.sort(([, a], [, b]) => b - a).slice(0, 10), { tone: part === 'doctors' ? 1 : 4 }),
+        (cut(found, part) || cut(found, 'institutions')) && h('p', { class: 'hint more' }, 'Son cifras mínimas: la lista está incompleta.')] : empty('Aún no hay instituciones.');
     };
     panel('doctors', board, per('doctors'));
     panel('people', board, per('patients'));

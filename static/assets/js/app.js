@@ -20,5 +20,8 @@ $('#logout').addEventListener('click', async ({ currentTarget: button }) => {
   }
 });
 
+// A page kept by the browser may show what belongs to a session that is over.
+addEventListener('pageshow', (event) => event.persisted && location.reload());
+
 $('[data-print]')?.addEventListener('click', () => print());
 dialogs();

@@ -80,7 +80,7 @@ export function figures(list) {
 
 const SERVICES = {
   doctors: 'médicos', patients: 'pacientes', institutions: 'instituciones', admins: 'administradores', admin: 'administradores', auth: 'acceso',
-  stats: 'estadísticas', statistics: 'estadísticas', institution: 'instituciones', doctor: 'médicos', patient: 'pacientes', sessions: 'sesiones',
+  counts: 'recuentos', stats: 'estadísticas', statistics: 'estadísticas', institution: 'instituciones', doctor: 'médicos', patient: 'pacientes', sessions: 'sesiones',
 };
 export const service = (key) => SERVICES[key] ?? key;
 
