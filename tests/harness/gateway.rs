@@ -66,6 +66,24 @@ impl Builder {
         self
     }
 
+    /// The files below a folder of the project, under the same path.
+    pub(crate) fn folder_of_project(mut self, folder: &str) -> Builder {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folders = vec![root.join(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder of the project") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(root).expect("it lies below").to_path_buf();
+                    self.files.push((name, std::fs::read(&path).expect("a file of the project")));
+                }
+            }
+        }
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(self) -> Gateway {
         match self.try_start().await {
