@@ -96,10 +96,11 @@ async fn every_request_has_one_line() {
     assert_eq!(gateway.logged_id("in").await["route"], "login");
     // A client that leaves before its answer.
     let mut client = gateway.connect().await;
-    client
-        .write(&message(&format!("GET /mine/slow-head/200\nX-Request-ID: left\nAuthorization: Bearer {token}")))
-        .await;
-    service.has_seen(1).await;
+    client.write(&message(&format!("GET /a/slow-head/200\nX-Request-ID: left\nAuthorization: Bearer {token}"))).await;
+    eventually("the service to have it", async || {
+        service.seen().iter().any(|seen| seen.target == "/slow-head/200").then_some(())
+    })
+    .await;
     drop(client);
     let line = gateway.logged_id("left").await;
     assert_eq!((line["status"].as_u64(), line["reason"].as_str()), (Some(0), Some("client_gone")), "{line}");
