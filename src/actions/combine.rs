@@ -229,20 +229,11 @@ mod tests {
     use super::*;
     use crate::actions::Named;
     use crate::config::yaml;
-    use crate::services::{Balance, Fleet, ServiceOptions, Timeouts};
-    use crate::telemetry::Metrics;
+    use crate::services::testkit::deserted;
 
     /// On a route that has a token, with the one service `s`.
     fn compile(text: &str) -> Result<Combine, String> {
-        let metrics = Metrics::new().unwrap();
-        let pool = Fleet::new(&metrics.registry, None).unwrap().pool(&ServiceOptions {
-            name: "s".into(),
-            peers: Vec::new(),
-            balance: Balance::RoundRobin,
-            health: None,
-            timeouts: Timeouts::default(),
-            resolve_every: ServiceOptions::RESOLVE_EVERY,
-        });
+        let pool = deserted("s");
         let mut problems = Vec::new();
         let written: Option<combine::Combine> = yaml::parse(text).unwrap().read(&mut problems);
         let combine = written.and_then(|written| {

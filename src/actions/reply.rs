@@ -6,7 +6,7 @@ use hilum_filters::api::{Entries, Placed, Problem, Try};
 use http::{HeaderValue, StatusCode, header};
 
 use super::{Answer, Content};
-use crate::config::route::{ReplyShape, Status};
+use crate::config::shapes::{ReplyShape, Status};
 use crate::refusal::Reason;
 use crate::template::{Body, Json, Names, Scope};
 

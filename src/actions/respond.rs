@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::record::Record;
 use super::{Answer, Build, Content};
 use crate::config::action;
-use crate::config::route::Status;
+use crate::config::shapes::Status;
 use crate::refusal::Reason;
 use crate::template::{Json, Names, Scope};
 

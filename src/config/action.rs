@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::combine::Combine;
-use super::route::Status;
+use super::shapes::Status;
 use crate::identity::claims::ClaimPath;
 
 /// What a route does.

@@ -5,7 +5,7 @@ use hilum_filters::units::{Positive, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::route::Status;
+use super::shapes::Status;
 
 /// A GET of our own, in the caller's name, before the request goes on.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use hilum_filters::units::{Positive, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::route::BodyStatus;
+use super::shapes::BodyStatus;
 
 /// Several services are asked at the same time, and one answer is made of what they say.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -18,6 +18,7 @@ pub mod routes;
 pub mod schema;
 pub mod service;
 mod sessions;
+pub mod shapes;
 pub mod token;
 pub mod validate;
 pub mod yaml;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ask::Ask;
-use super::route::BodyStatus;
+use super::shapes::BodyStatus;
 
 /// One entry: a request is refused unless it holds.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

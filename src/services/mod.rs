@@ -25,6 +25,8 @@ mod options;
 mod peer;
 mod pool;
 #[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
 mod tests;
 mod upgrade;
 

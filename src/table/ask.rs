@@ -191,21 +191,12 @@ impl fmt::Debug for Kept {
 #[cfg(test)]
 pub(super) mod testkit {
     use super::*;
-    use crate::services::{Balance, Fleet, ServiceOptions, Timeouts};
-    use crate::telemetry::Metrics;
+    use crate::services::testkit::deserted;
 
     /// An ask of a service that is never called.
     pub(in crate::table) fn ask(path: &str, yes: Yes, keep: Option<Duration>) -> Arc<Ask> {
         let path = Line::compile(path, &"/p/{id}".parse().unwrap(), Use::Path).unwrap();
-        let metrics = Metrics::new().unwrap();
-        let pool = Fleet::new(&metrics.registry, None).unwrap().pool(&ServiceOptions {
-            name: "s".into(),
-            peers: Vec::new(),
-            balance: Balance::RoundRobin,
-            health: None,
-            timeouts: Timeouts::default(),
-            resolve_every: ServiceOptions::RESOLVE_EVERY,
-        });
+        let pool = deserted("s");
         Arc::new(Ask { pool, path, yes, kept: keep.map(Kept::new) })
     }
 }

@@ -21,8 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config::action",
             "config::combine",
-            "config::route",
             "config::service::HashKey",
+            "config::shapes",
             "config::token",
             "router",
             "identity",

@@ -74,7 +74,7 @@ fn asks(shared: &route::Shared) -> bool {
 pub(super) fn time_of_parts(written: &route::Route, problems: &mut Vec<Problem>) {
     let Some(Placed { value: action::Action::Combine(combine), .. }) = &written.action else { return };
     let Some(time) = combine.time.and_then(|time| time.0) else { return };
-    if let Some(whole) = super::limits(&written.shared).time
+    if let Some(whole) = super::route::limits(&written.shared).time
         && time.value.get() > whole
     {
         let text = format!("this time has no effect: the whole request has only {whole:?}");
