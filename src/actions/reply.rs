@@ -55,16 +55,21 @@ impl Reply {
         reply
     }
 
-    /// Shapes an answer. A status that is not listed passes unchanged.
+    /// Shapes an answer. A status that is not listed passes unchanged, if there is no `else`.
     ///
     /// # Errors
-    /// A success whose body should be JSON and is not, or a template that can't be filled: never half an answer.
+    /// A success that is not one of those listed, or whose body should be JSON and is not, or a template that can't be filled: never
+    /// half an answer, and never the text of a failure under the status of a success.
     pub fn shape(&self, mut answer: Answer, scope: Scope) -> Result<Answer, Reason> {
         let status = answer.status.as_u16();
         let by_status = self.by_status.iter().find(|(s, _)| *s == status).map(|(_, shape)| shape);
         // What has no body gets none by a shape that was meant for something else.
         let otherwise = self.otherwise.as_ref().filter(|s| s.status.is_some() || !Status(answer.status).is_bodiless());
         let Some(shape) = by_status.or(otherwise) else { return Ok(answer) };
+        if by_status.is_none() && answer.status.is_success() && self.by_status.iter().any(|(s, _)| is_success(*s)) {
+            log::warn!("reply: status {status} is a success that is not listed");
+            return Err(Reason::PeerGarbage);
+        }
         let body = Body::new(answer.body());
         // A failure may come as a page of some proxy in between: its body is `none`. A success must be what it says.
         if answer.status.is_success() && shape.json.reads_body() && !body.is_json() {
@@ -81,6 +86,10 @@ impl Reply {
         answer.content = Content::Bytes(json.into());
         Ok(answer)
     }
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
 }
 
 #[cfg(test)]
@@ -111,6 +120,16 @@ mod tests {
         check(YAML, 204, "", Ok((200, r#"{"status":"success"}"#)));
         check(YAML, 404, r#"{"detail":"x"}"#, Ok((404, r#"{"status":"error","message":"x","code":404}"#)));
         check(YAML, 418, "teapot", Ok((418, "teapot")));
+    }
+
+    #[test]
+    fn a_success_that_is_not_listed_is_not_what_else_was_written_for() {
+        let yaml = "{ 201: { json: made }, else: { json: failed } }";
+        check(yaml, 201, "{}", Ok((201, r#""made""#)));
+        check(yaml, 200, "{}", Err(Reason::PeerGarbage));
+        check(yaml, 500, "{}", Ok((500, r#""failed""#)));
+        check(yaml, 204, "", Ok((204, "")));
+        check("{ 404: { json: gone }, else: { json: all } }", 200, "{}", Ok((200, r#""all""#)));
     }
 
     #[test]

@@ -38,7 +38,7 @@ async fn people_sign_in_see_what_is_theirs_and_sign_out() {
     check(
         &gateway,
         &[
-            ("GET /health", "200\n{\"status\":\"healthy\",\"service\":\"hilum\"}"),
+            ("GET /health", "200\n{\"status\":\"healthy\",\"service\":\"backend-flask\",\"version\":\"1.0.0\"}"),
             ("GET /health/services", "200\n~ \"status\":\"healthy\""),
             (
                 "GET /api/web/patient/dashboard",
@@ -119,8 +119,7 @@ async fn a_patient_reaches_only_its_own_record_and_no_foreign_page_reaches_any()
     let others = gateway.send(&format!("GET /api/v1/patients\n{admin}")).await.json();
     let ids: Vec<&str> = others.as_array().expect("a list").iter().filter_map(|one| one["id"].as_str()).collect();
     let other = ids.iter().find(|id| **id != own).expect("somebody else");
-    let denied =
-        "403 not_owner\n{\"status\":\"error\",\"message\":\"No tiene permiso para este recurso\",\"code\":403}";
+    let denied = "403 not_owner\n{\"error\":\"No tiene permiso para este recurso\"}";
     let foreign = "Origin: https://evil.example\nContent-Type: application/json\n\n{}";
     check(
         &gateway,
@@ -383,7 +382,7 @@ async fn an_institution_and_an_admin_see_their_lists_and_an_institution_removes_
     assert!(gone.is_none_or(|one| one["is_active"] == false), "{gone:?}");
     demo.stop().await;
     for (path, by, message) in [
-        ("institution/doctors", &institution, "El servicio no está disponible"),
+        ("institution/doctors", &institution, "Error en microservicio"),
         ("admin/admins", &admin, "Error al obtener administradores"),
         ("admin/health", &admin, "Admin service health check failed: Unknown error"),
     ] {
@@ -469,7 +468,7 @@ async fn people_see_pages_and_programs_see_json() {
         &[
             ("GET /", "200\n~ Iniciar sesión"),
             ("GET /index.html", "200\n~ Iniciar sesión"),
-            ("GET /login", "302\nlocation: /"),
+            ("GET /login", "302\nlocation: /index.html?show_login=true"),
             ("GET /static/css/app.css", "200\ncontent-type: *text/css*"),
             ("GET /patient/dashboard", "302 token_missing\nlocation: /index.html\n!set-cookie"),
             (

@@ -240,6 +240,8 @@ fn reply_names(action: Option<&Action>, has_claims: bool) -> Names {
         Some(Action::Session(Session::Logout(_) | Session::Show(_)) | Action::Health(_) | Action::Combine(_)) => {
             Names::REPLY.without_body(NO_BODY)
         }
+        // The action has a problem of its own, which must not make others of names that it would bring.
+        None => Names::HAND_OUT,
         _ => Names::REPLY,
     };
     // A session action knows the caller whatever `auth` says.
