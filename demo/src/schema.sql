@@ -118,6 +118,10 @@ CREATE TABLE addresses (
     is_primary     BOOLEAN NOT NULL DEFAULT TRUE,
     is_verified    BOOLEAN NOT NULL DEFAULT FALSE
 );
+-- Of each kind, nobody has more than one primary one.
+CREATE UNIQUE INDEX one_primary_email ON emails (owner_id) WHERE is_primary;
+CREATE UNIQUE INDEX one_primary_phone ON phones (owner_id) WHERE is_primary;
+CREATE UNIQUE INDEX one_primary_address ON addresses (owner_id) WHERE is_primary;
 
 CREATE TABLE health_profiles (
     patient_id                       TEXT PRIMARY KEY REFERENCES patients (id),
