@@ -178,8 +178,10 @@ WHERE i.is_active;
 CREATE VIEW doctor_answers AS
 SELECT d.id, d.institution_id, d.first_name, d.last_name, d.medical_license, d.specialty_id,
        d.years_experience, d.consultation_fee, d.is_active, d.professional_status,
-       e.email_address AS contact_email
-FROM doctors d LEFT JOIN primary_emails e ON e.owner_id = d.id
+       e.email_address AS contact_email, s.name AS specialty_name
+FROM doctors d
+LEFT JOIN primary_emails e ON e.owner_id = d.id
+LEFT JOIN specialties s ON s.id = d.specialty_id
 WHERE d.is_active;
 
 CREATE VIEW patient_answers AS
