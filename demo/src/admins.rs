@@ -162,7 +162,7 @@ async fn create_institution(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let admin = caller.admin()?;
-    let (mut new, kind, phone, address) = body.read(|fields| {
+    let (mut new, kind) = body.read(|fields| {
         let new = NewInstitution {
             name: fields.required("name", rules::text_of(2..=200)),
             institution_type_id: 0,
@@ -174,25 +174,16 @@ async fn create_institution(
             email: fields.required("contact_email", rules::email),
             is_primary: true,
             password: fields.required("password", rules::password),
+            place: institutions::place(fields),
         };
         let kind = fields.required("institution_type", rules::one_of(INSTITUTION_TYPES));
-        let address = (fields.optional("address", rules::text), fields.optional("region_state", rules::text));
-        (new, kind, fields.optional("phone", rules::text), address)
+        (new, kind)
     })?;
     let hash = accounts::hash(new.password.clone()).await?;
     let made = platform.database.run(move |connection| {
         let sql = "SELECT id FROM institution_types WHERE code = ?1";
         new.institution_type_id = connection.query_row(sql, [&kind], |row| row.get(0))?;
         let id = institutions::insert(connection, &new, &hash)?;
-        if let Some(phone) = phone {
-            let sql = "INSERT INTO phones (id, owner_id, phone_number, phone_type) VALUES (?1, ?2, ?3, 'work')";
-            connection.execute(sql, params![accounts::new_id(), id, phone])?;
-        }
-        if let (Some(street), region) = address {
-            let sql = "INSERT INTO addresses (id, owner_id, street_address, region_id, address_type)
-                       VALUES (?1, ?2, ?3, (SELECT id FROM regions WHERE name = ?4), 'work')";
-            connection.execute(sql, params![accounts::new_id(), id, street, region])?;
-        }
         log(connection, &admin, "create", "institution", &id)?;
         institutions::by_id(connection, &id)
     });

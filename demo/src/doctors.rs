@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
 use serde_json::{Value, json};
 
 use crate::accounts;
@@ -77,6 +77,8 @@ struct NewDoctor {
     last_name: String,
     medical_license: String,
     practice: Practice,
+    /// In place of the specialty's id, which a form does not know.
+    specialty_name: Option<String>,
     email: String,
     is_primary: bool,
     password: String,
@@ -98,6 +100,7 @@ async fn create(State(platform): State<Platform>, _: Caller, body: Body) -> Resu
             last_name: fields.required("last_name", rules::name),
             medical_license: fields.required("medical_license", rules::name),
             practice: practice(fields),
+            specialty_name: fields.optional("specialty_name", rules::text_of(0..=100)),
             email,
             is_primary,
             password: fields.required("password", rules::password),
@@ -128,6 +131,10 @@ fn insert(connection: &Connection, new: &NewDoctor, hash: &str) -> Result<Value,
     if database::count(connection, same, [&new.medical_license])? > 0 {
         return Err(Problem::conflict("La licencia médica ya está registrada."));
     }
+    let specialty = match (&new.practice.specialty_id, &new.specialty_name) {
+        (None, Some(name)) if !name.trim().is_empty() => Some(specialty(connection, name.trim())?),
+        (id, _) => id.clone(),
+    };
     let id = accounts::new_id();
     connection.execute(
         "INSERT INTO doctors (id, institution_id, first_name, last_name, medical_license,
@@ -136,13 +143,25 @@ fn insert(connection: &Connection, new: &NewDoctor, hash: &str) -> Result<Value,
         named_params! {
             ":id": id, ":institution": new.institution_id, ":first": new.first_name,
             ":last": new.last_name, ":license": new.medical_license,
-            ":specialty": new.practice.specialty_id, ":years": new.practice.years_experience,
+            ":specialty": specialty, ":years": new.practice.years_experience,
             ":fee": new.practice.consultation_fee,
         },
     )?;
     accounts::insert(connection, &id, &new.email, hash, "doctor")?;
     accounts::insert_contact(connection, &id, &new.email, new.is_primary, "work")?;
     by_id(connection, &id)
+}
+
+/// The id of the specialty with this name, which is a new one when nobody has it yet.
+fn specialty(connection: &Connection, name: &str) -> Result<String, Problem> {
+    let find = "SELECT id FROM specialties WHERE name = ?1 COLLATE NOCASE";
+    let known = connection.query_row(find, [name], |row| row.get(0)).optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    let id = accounts::new_id();
+    connection.execute("INSERT INTO specialties VALUES (?1, ?2)", [&id, name])?;
+    Ok(id)
 }
 
 async fn update(State(platform): State<Platform>, _: Caller, Path(id): Path<String>, body: Body) -> Answer {
@@ -261,10 +280,9 @@ fn by_id(connection: &Connection, id: &str) -> Result<Value, Problem> {
 
 fn own_profile(connection: &Connection, id: &str) -> Result<Value, Problem> {
     let sql = "SELECT d.id, d.first_name, d.last_name, d.contact_email AS email,
-                      s.name AS specialty_name, d.specialty_id, i.name AS institution_name,
+                      d.specialty_name, d.specialty_id, i.name AS institution_name,
                       d.years_experience, d.consultation_fee
                FROM doctor_answers d
-               LEFT JOIN specialties s ON s.id = d.specialty_id
                LEFT JOIN institutions i ON i.id = d.institution_id
                WHERE d.id = ?1";
     database::row(connection, sql, [id])?.ok_or_else(|| Problem::not_found(NO_PROFILE))

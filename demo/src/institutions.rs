@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 use crate::accounts;
-use crate::body::Body;
+use crate::body::{Body, Fields};
 use crate::caller::Caller;
 use crate::database;
 use crate::doctors::contact;
@@ -37,6 +37,14 @@ pub(crate) struct NewInstitution {
     pub(crate) email: String,
     pub(crate) is_primary: bool,
     pub(crate) password: String,
+    pub(crate) place: Place,
+}
+
+/// How an institution is reached, besides its e-mail; all of it may be absent.
+pub(crate) struct Place {
+    phone: Option<String>,
+    street: Option<String>,
+    region: Option<String>,
 }
 
 async fn list(State(platform): State<Platform>, paging: Paging) -> Answer {
@@ -57,6 +65,7 @@ async fn create(State(platform): State<Platform>, body: Body) -> Result<(StatusC
             email,
             is_primary,
             password: fields.required("password", rules::password),
+            place: place(fields),
         }
     })?;
     let hash = accounts::hash(new.password.clone()).await?;
@@ -65,6 +74,16 @@ async fn create(State(platform): State<Platform>, body: Body) -> Result<(StatusC
         by_id(connection, &id)
     });
     Ok((StatusCode::CREATED, Json(institution.await?)))
+}
+
+/// The fields of a body that say how an institution is reached. The real service has them only
+/// where an admin makes one.
+pub(crate) fn place(fields: &mut Fields<'_>) -> Place {
+    Place {
+        phone: fields.optional("phone", rules::text),
+        street: fields.optional("address", rules::text),
+        region: fields.optional("region_state", rules::text),
+    }
 }
 
 /// Founds the institution and makes its account; answers its id.
@@ -82,6 +101,16 @@ pub(crate) fn insert(connection: &Connection, new: &NewInstitution, hash: &str) 
     )?;
     accounts::insert(connection, &id, &new.email, hash, "institution")?;
     accounts::insert_contact(connection, &id, &new.email, new.is_primary, "work")?;
+    let Place { phone, street, region } = &new.place;
+    if let Some(phone) = phone {
+        let sql = "INSERT INTO phones (id, owner_id, phone_number, phone_type) VALUES (?1, ?2, ?3, 'work')";
+        connection.execute(sql, params![accounts::new_id(), id, phone])?;
+    }
+    if let Some(street) = street {
+        let sql = "INSERT INTO addresses (id, owner_id, street_address, region_id, address_type)
+                   VALUES (?1, ?2, ?3, (SELECT id FROM regions WHERE name = ?4), 'work')";
+        connection.execute(sql, params![accounts::new_id(), id, street, region])?;
+    }
     Ok(id)
 }
 
@@ -94,13 +123,12 @@ pub(crate) fn by_id(connection: &Connection, id: &str) -> Result<Value, Problem>
 async fn doctors(State(platform): State<Platform>, caller: Caller) -> Answer {
     let institution = caller.institution()?;
     let sql = "SELECT d.id, d.first_name, d.last_name, d.medical_license, d.years_experience,
-                      d.consultation_fee, d.is_active, d.professional_status, s.name AS specialty_name,
+                      d.consultation_fee, d.is_active, d.professional_status, d.specialty_name,
                       d.contact_email, n.phone_number AS contact_phone,
                       (SELECT count(*) FROM patients p WHERE p.doctor_id = d.id AND p.is_active)
                           AS active_patients,
-                      s.name AS specialty
+                      d.specialty_name AS specialty
                FROM doctor_answers d
-               LEFT JOIN specialties s ON s.id = d.specialty_id
                LEFT JOIN primary_phones n ON n.owner_id = d.id
                WHERE d.institution_id = ?1
                ORDER BY d.last_name, d.first_name, d.id";

@@ -8,7 +8,7 @@
 //! platform.rs   what the services share ── database.rs, schema.sql, seed.rs, people.json
 //! auth_jwt.rs   ┐                          token.rs, accounts.rs
 //! doctors.rs    │
-//! patients.rs   ├ one file per service
+//! patients.rs   ├ one file per service         contacts.rs: how a patient is reached
 //! institutions.rs
 //! admins.rs     ┘
 //! caller.rs     who is calling      body.rs, rules.rs   what was sent
@@ -21,6 +21,7 @@ mod admins;
 mod auth_jwt;
 mod body;
 mod caller;
+mod contacts;
 mod database;
 mod doctors;
 mod institutions;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::accounts;
 use crate::body::{Body, Fields};
 use crate::caller::Caller;
+use crate::contacts;
 use crate::database;
 use crate::doctors::contact;
 use crate::medical;
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> Router<Platform> {
         .route("/api/v1/patients/{id}/medical-record", get(medical_record))
         .route("/api/v1/patients/{id}/care-team", get(care_team))
         .route("/api/v1/patients/{id}/profile", get(profile))
+        .merge(contacts::routes())
 }
 
 async fn list(State(platform): State<Platform>, paging: Paging) -> Answer {
@@ -248,29 +250,24 @@ async fn care_team(State(platform): State<Platform>, caller: Caller, Path(id): P
 }
 
 async fn profile(State(platform): State<Platform>, caller: Caller, Path(id): Path<String>) -> Answer {
-    const PARTS: [(&str, &str); 3] = [
-        ("emails", "SELECT id, email_address, is_primary, is_verified, email_type FROM emails"),
-        ("phones", "SELECT id, phone_number, is_primary, is_verified, phone_type FROM phones"),
-        (
-            "addresses",
-            "SELECT id, street_address, city, postal_code, neighborhood, address_type, is_primary,
-                    is_verified, region_id, country_id
-             FROM addresses",
-        ),
-    ];
     caller.may_use_patient(&id)?;
     let found = platform.database.run(move |connection| {
         let sql = "SELECT first_name, last_name, date_of_birth, contact_email AS primary_email
                    FROM patient_answers WHERE id = ?1";
         let info = database::row(connection, sql, [&id])?;
         let mut profile = json!({ "personal_info": info.ok_or_else(|| Problem::not_found(NOT_FOUND))? });
-        for (part, select) in PARTS {
-            let sql = format!("{select} WHERE owner_id = ?1 ORDER BY is_primary DESC, rowid");
-            profile[part] = database::rows(connection, &sql, [&id])?.into();
-        }
+        contacts::add_to(&mut profile, connection, &id)?;
         Ok(profile)
     });
     found.await.map(Json)
+}
+
+/// Refuses a patient who is unknown or was deleted.
+pub(crate) fn require(connection: &Connection, id: &str) -> Result<(), Problem> {
+    match database::count(connection, "SELECT count(*) FROM patient_answers WHERE id = ?1", [id])? {
+        0 => Err(Problem::not_found(NOT_FOUND)),
+        _ => Ok(()),
+    }
 }
 
 fn by_id(connection: &Connection, id: &str) -> Result<Value, Problem> {

@@ -77,6 +77,19 @@ pub(crate) fn email(value: &Value) -> Result<String, Fault> {
     Ok(format!("{local}@{}", domain.to_lowercase()))
 }
 
+/// A phone number as people write it: with spaces, hyphens or brackets, and as many digits as a
+/// number can have (ITU-T E.164: at most 15).
+pub(crate) fn phone(value: &Value) -> Result<String, Fault> {
+    let phone = text(value)?;
+    let digits = phone.chars().filter(char::is_ascii_digit).count();
+    let plain =
+        phone.chars().enumerate().all(|(at, c)| c.is_ascii_digit() || " -()".contains(c) || (c == '+' && at == 0));
+    if plain && (7..=15).contains(&digits) && phone.len() <= 30 {
+        return Ok(phone);
+    }
+    Err(Fault::new("value_error", "value is not a valid phone number"))
+}
+
 /// A UUID, as its usual text.
 pub(crate) fn id(value: &Value) -> Result<String, Fault> {
     let id = value.as_str().and_then(|text| Uuid::try_parse(text).ok());
@@ -162,6 +175,21 @@ mod tests {
                 json!("a b@c.co"),
                 json!("a@b@c.co"),
                 json!(7),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_phone_number_has_seven_to_fifteen_digits_and_little_else() {
+        check(
+            phone,
+            &[json!("+52 81 5550 1001"), json!("(81) 5550-1001"), json!("5550100")],
+            &[
+                json!("555010"),
+                json!("1234567890123456"),
+                json!("81+5550100"),
+                json!("llame al 5550100"),
+                json!(5550100),
             ],
         );
     }

@@ -118,6 +118,10 @@ CREATE TABLE addresses (
     is_primary     BOOLEAN NOT NULL DEFAULT TRUE,
     is_verified    BOOLEAN NOT NULL DEFAULT FALSE
 );
+-- Of each kind, nobody has more than one primary one.
+CREATE UNIQUE INDEX one_primary_email ON emails (owner_id) WHERE is_primary;
+CREATE UNIQUE INDEX one_primary_phone ON phones (owner_id) WHERE is_primary;
+CREATE UNIQUE INDEX one_primary_address ON addresses (owner_id) WHERE is_primary;
 
 CREATE TABLE health_profiles (
     patient_id                       TEXT PRIMARY KEY REFERENCES patients (id),
@@ -174,8 +178,10 @@ WHERE i.is_active;
 CREATE VIEW doctor_answers AS
 SELECT d.id, d.institution_id, d.first_name, d.last_name, d.medical_license, d.specialty_id,
        d.years_experience, d.consultation_fee, d.is_active, d.professional_status,
-       e.email_address AS contact_email
-FROM doctors d LEFT JOIN primary_emails e ON e.owner_id = d.id
+       e.email_address AS contact_email, s.name AS specialty_name
+FROM doctors d
+LEFT JOIN primary_emails e ON e.owner_id = d.id
+LEFT JOIN specialties s ON s.id = d.specialty_id
 WHERE d.is_active;
 
 CREATE VIEW patient_answers AS

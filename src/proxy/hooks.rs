@@ -22,6 +22,9 @@ use crate::services::Fault;
 /// How long a client may take between two pieces of its body, and to take a piece of ours (design §7).
 pub(super) const STALL: Duration = Duration::from_secs(30);
 
+/// Less than the guard's own grace, within which the answer must begin.
+const AFTER_THE_GUARD: Duration = Duration::from_millis(200);
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = Ctx;
@@ -70,10 +73,11 @@ impl ProxyHttp for Gateway {
         if !session.is_http2() {
             // Pingora's wait for the service runs while the client still sends, and in a stream that is quiet by nature. The guard
             // knows whose turn it is; only for HTTP/2, where it can't make anybody answer, Pingora's own timeout stays. The rest of
-            // the request's time bounds it here, for a service that takes nothing: then nobody reads from the client either.
+            // the request's time bounds it here, for a service that takes nothing: then nobody reads from the client either. A moment
+            // more, so that the guard, which knows whose fault it is, is never second.
             guard::is_held_back(body::expects_continue(session));
             guard::patience(response);
-            peer.options.read_timeout = left;
+            peer.options.read_timeout = left.map(|left| left + AFTER_THE_GUARD);
         }
         Ok(Box::new(peer))
     }

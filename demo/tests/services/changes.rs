@@ -111,6 +111,25 @@ async fn a_doctor_is_made_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_doctor_may_be_made_with_the_name_of_a_specialty() {
+    let world = World::new().await;
+    let list = world.send("GET doctors /api/v1/doctors", &Patient, &Value::Null).await.body;
+    let known = list.as_array().unwrap().iter().find(|doctor| doctor["specialty_name"] == "Cardiología").unwrap();
+    let check = async |license: &str, name: &str, expect: Value| {
+        let new = json!({
+            "institution_id": "{institution}", "first_name": "Nora", "last_name": "Peralta", "medical_license": license,
+            "contact_email": { "email_address": format!("{license}@example.org") }, "password": "Doctora.2026",
+            "specialty_name": name,
+        });
+        world.check(&[case("made", "POST doctors /api/v1/doctors", Institution, new, 201, expect)]).await;
+    };
+    check("CED-1", "cardiología", json!({ "specialty_name": "Cardiología", "specialty_id": known["specialty_id"] }))
+        .await;
+    check("CED-2", "Genética", json!({ "specialty_name": "Genética", "specialty_id": "*" })).await;
+    check("CED-3", " ", json!({ "specialty_name": null, "specialty_id": null })).await;
+}
+
+#[tokio::test]
 async fn a_doctor_changes_its_own_profile() {
     let world = World::new().await;
     let line = "PUT doctors /api/v1/doctors/me/profile";

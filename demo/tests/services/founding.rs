@@ -37,6 +37,23 @@ async fn an_institution_is_founded_changed_and_closed() {
         ])
         .await;
     let (_, token) = world.sign_in("sol@example.org", "Hospital.2026").await;
+    let by_admin = json!({
+        "name": "Hospital de la Luz", "institution_type_id": 4, "license_number": "L-2",
+        "contact_email": { "email_address": "luz@example.org", "is_primary": true }, "password": "Hospital.2026",
+        "phone": "+52 55 5550 0500", "address": "Calle Luz 2", "region_state": "Puebla",
+    });
+    let luz = world.make(create, Admin, &by_admin).await;
+    let doctor = json!({
+        "institution_id": luz, "first_name": "Ana", "last_name": "Paz", "medical_license": "CED-9",
+        "contact_email": { "email_address": "ana.paz@example.org" }, "password": "Doctora.2026",
+    });
+    world.make("POST doctors /api/v1/doctors", Admin, &doctor).await;
+    let (_, ana) = world.sign_in("ana.paz@example.org", "Doctora.2026").await;
+    let ana = Caller::Header(format!("Bearer {ana}"));
+    let address = json!({ "street_address": "Calle Luz 2", "region_name": "Puebla" });
+    let seen =
+        json!({ "name": "Hospital de la Luz", "type": "Hospital", "phone": "+52 55 5550 0500", "address": address });
+    world.check(&[get("its place", "GET doctors /api/v1/doctors/me/institution", ana, 200, seen)]).await;
     let me = || Caller::Header(format!("Bearer {token}"));
     let line = "PUT institutions /api/v1/institutions/{new}";
     world

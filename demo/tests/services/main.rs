@@ -5,6 +5,7 @@
 
 mod accounts;
 mod changes;
+mod contacts;
 mod founding;
 mod reading;
 mod shapes;

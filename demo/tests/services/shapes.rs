@@ -11,7 +11,7 @@ async fn answers_have_the_fields_that_clients_read() {
     let health = "height_cm weight_kg blood_type is_smoker smoking_years consumes_alcohol alcohol_frequency \
                   physical_activity_minutes_weekly notes";
     let doctor = "id institution_id first_name last_name medical_license specialty_id years_experience \
-                  consultation_fee is_active professional_status contact_email";
+                  consultation_fee is_active professional_status contact_email specialty_name";
     let cases = [
         (
             "GET patients /api/v1/patients/{patient}",
