@@ -18,9 +18,10 @@ demo: prerequisites
 	$(CARGO) build --profile demo --locked -p hilum -p hilum-demo
 	exec target/demo/hilum-demo
 
-# With a real Redis, which the tests start, freeze and kill themselves.
+# With a real Redis and a real browser, which the tests start and end themselves.
 test: prerequisites
 	$(call need,redis-server,redis-server)
+	$(call need,chromium,chromium)
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 lint: prerequisites
