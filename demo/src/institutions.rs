@@ -13,6 +13,7 @@ use crate::body::{Body, Fields};
 use crate::caller::Caller;
 use crate::database;
 use crate::doctors::contact;
+use crate::medical;
 use crate::paging::Paging;
 use crate::platform::{Platform, with_health};
 use crate::problem::{Answer, Problem};
@@ -142,7 +143,7 @@ async fn patients(State(platform): State<Platform>, caller: Caller) -> Answer {
                       p.created_at, e.email_address AS contact_email, n.phone_number AS contact_phone,
                       d.first_name AS doctor_first_name, d.last_name AS doctor_last_name,
                       iif(p.is_verified, 'verified', 'unverified') AS validation_status,
-                      d.first_name || ' ' || d.last_name AS doctor_name, 'low' AS risk_level,
+                      d.first_name || ' ' || d.last_name AS doctor_name, NULL AS risk_level,
                       coalesce(u.last_login, p.created_at) AS last_activity
                FROM patients p
                JOIN doctors d ON d.id = p.doctor_id
@@ -151,7 +152,14 @@ async fn patients(State(platform): State<Platform>, caller: Caller) -> Answer {
                LEFT JOIN primary_phones n ON n.owner_id = p.id
                WHERE p.institution_id = ?1 AND p.is_active
                ORDER BY p.last_name, p.first_name, p.id";
-    let found = platform.database.run(move |connection| database::rows(connection, sql, [institution]));
+    let found = platform.database.run(move |connection| {
+        let mut patients = database::rows(connection, sql, [institution])?;
+        for patient in &mut patients {
+            let id = patient["id"].as_str().unwrap_or_default();
+            patient["risk_level"] = medical::risk_level(connection, id)?.into();
+        }
+        Ok(patients)
+    });
     Ok(Json(json!({ "patients": found.await? })))
 }
 

@@ -1,11 +1,12 @@
 //! The five services of PredictHealth, small and real: what a gateway needs behind it to be tried
 //! and tested. They keep the contract of the real ones (routes, bodies, statuses, texts, tokens)
 //! without the failures that come only from the real stack's drivers, and hold invented people in a
-//! database in memory, so that every start is the same.
+//! database in memory, so that every start is the same, but for what has to be recent: some people
+//! signed up, and many were last here, so many hours before the start.
 //!
 //! ```text
 //! lib.rs        the services, started and stopped
-//! platform.rs   what the services share ── database.rs, schema.sql, seed.rs, people.json
+//! platform.rs   what the services share ── database.rs, schema.sql, seed.rs, people.rs, people.json
 //! auth_jwt.rs   ┐                          token.rs, accounts.rs
 //! doctors.rs    │
 //! patients.rs   ├ one file per service         contacts.rs: how a patient is reached
@@ -28,6 +29,7 @@ mod institutions;
 mod medical;
 mod paging;
 mod patients;
+mod people;
 mod platform;
 mod problem;
 mod rules;

@@ -61,6 +61,24 @@ pub(crate) fn dashboard(connection: &Connection, id: &str) -> Result<Option<Valu
     })))
 }
 
+/// How urgently somebody should look at a patient, from the health score: `high` below 60 points,
+/// `medium` below 80, and `low` from there on. Nothing counts against a patient of whom nothing is
+/// known, who is `low` as everybody is in the real service. No medical statement either.
+pub(crate) fn risk_level(connection: &Connection, patient: &str) -> Result<&'static str, Problem> {
+    let profile = health_profile(connection, patient)?;
+    let sql = "SELECT count(*) FROM conditions WHERE patient_id = ?1";
+    let conditions = usize::try_from(database::count(connection, sql, [patient])?).unwrap_or(usize::MAX);
+    Ok(risk(health_score(&profile, conditions)))
+}
+
+fn risk(health_score: u32) -> &'static str {
+    match health_score {
+        ..60 => "high",
+        60..80 => "medium",
+        80.. => "low",
+    }
+}
+
 /// Whole years since the birth.
 fn age(date_of_birth: &str) -> Option<i16> {
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
@@ -121,6 +139,7 @@ mod tests {
         assert_eq!(bmi(&json!({ "height_cm": 170.0, "weight_kg": null })), None);
         assert_eq!(bmi(&Value::Null), None);
         assert_eq!(health_score(&Value::Null, 0), 100);
+        assert_eq!([100, 80, 79, 60, 59, 0].map(risk), ["low", "low", "medium", "medium", "high", "high"]);
         assert_eq!(health_score(&json!({ "is_smoker": true }), 20), 0);
     }
 }

@@ -207,4 +207,5 @@ INSERT INTO institution_types VALUES
 INSERT INTO blood_types VALUES
     (1, 'A+'), (2, 'A-'), (3, 'B+'), (4, 'B-'), (5, 'AB+'), (6, 'AB-'), (7, 'O+'), (8, 'O-');
 INSERT INTO countries VALUES (1, 'México');
-INSERT INTO regions VALUES (1, 'Nuevo León', 1), (2, 'Jalisco', 1), (3, 'Puebla', 1);
+INSERT INTO regions VALUES
+    (1, 'Nuevo León', 1), (2, 'Jalisco', 1), (3, 'Puebla', 1), (4, 'Querétaro', 1), (5, 'Yucatán', 1);

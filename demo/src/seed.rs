@@ -1,17 +1,17 @@
 //! The people and institutions that are there from the start, all of them invented. `people.json`
-//! says who they are; their ids are made from their names, so they are the same at every start.
+//! says who they are; their ids are made from their names, so they are the same at every start. Only
+//! what has to be recent (some sign-ups, and when people were last here) is counted back from it.
 
 use std::collections::HashMap;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::accounts;
 use crate::database::Database;
-
-const PEOPLE: &str = include_str!("people.json");
+use crate::people::{self, Admin, Doctor, Health, Home, Institution, Moment, Patient};
 
 /// What the ids of the seeded rows are derived from; any fixed UUID does.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5a3c_77d2_1f0e_4c8b_9b7a_2e64_d0c1_f395);
@@ -41,97 +41,16 @@ pub const INACTIVE: Account =
 /// The one patient without an account, for a walk through `/users/create`.
 const WITHOUT_ACCOUNT: &str = "nicolas.esparza";
 
-#[derive(Deserialize)]
-struct People {
-    institutions: Vec<Institution>,
-    doctors: Vec<Doctor>,
-    patients: Vec<Patient>,
-    admins: Vec<Admin>,
-}
-
-/// Street, neighbourhood, city, region and postal code.
-type Home = (String, String, String, i64, String);
-
-#[derive(Deserialize)]
-struct Institution {
-    slug: String,
-    name: String,
-    r#type: String,
-    website: Option<String>,
-    license: String,
-    phone: String,
-    verified: bool,
-    home: Home,
-}
-
-#[derive(Deserialize)]
-struct Doctor {
-    slug: String,
-    institution: String,
-    first: String,
-    last: String,
-    license: String,
-    specialty: String,
-    years: i64,
-    fee: Option<f64>,
-    phone: String,
-    active: bool,
-}
-
-#[derive(Deserialize)]
-struct Patient {
-    slug: String,
-    doctor: String,
-    first: String,
-    last: String,
-    born: String,
-    sex: i64,
-    gender: i64,
-    emergency: Option<String>,
-    verified: bool,
-    home: Home,
-    phone: String,
-    created: String,
-    health: Option<Health>,
-    conditions: Vec<[Option<String>; 3]>,
-    medications: Vec<[Option<String>; 4]>,
-    allergies: Vec<[Option<String>; 3]>,
-    family: Vec<[Option<String>; 3]>,
-}
-
-#[derive(Deserialize)]
-struct Health {
-    height_cm: f64,
-    weight_kg: f64,
-    blood_type_id: i64,
-    is_smoker: bool,
-    smoking_years: Option<i64>,
-    consumes_alcohol: bool,
-    alcohol_frequency: Option<String>,
-    physical_activity_minutes_weekly: Option<i64>,
-    notes: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Admin {
-    slug: String,
-    first: String,
-    last: String,
-    department: String,
-    employee: String,
-    phone: String,
-}
-
 /// Fills a new database.
 pub(crate) fn fill(database: &Database) -> anyhow::Result<()> {
-    let people: People = serde_json::from_str(PEOPLE).context("reading people.json")?;
+    let people = people::read().context("reading people.json")?;
     let mut hashes = HashMap::new();
     for account in &ACCOUNTS {
         // One hash for all accounts of a type: to make one for each would only slow the start.
         hashes.insert(account.user_type, accounts::hash_here(account.password)?);
     }
     let filled = database.run_here(|connection| {
-        let seeding = Seeding { connection, hashes };
+        let seeding = Seeding { connection, hashes, now: Timestamp::now() };
         people.institutions.iter().try_for_each(|institution| seeding.institution(institution))?;
         people.doctors.iter().try_for_each(|doctor| seeding.doctor(doctor))?;
         people.patients.iter().try_for_each(|patient| seeding.patient(patient))?;
@@ -144,6 +63,7 @@ pub(crate) fn fill(database: &Database) -> anyhow::Result<()> {
 struct Seeding<'a> {
     connection: &'a Connection,
     hashes: HashMap<&'static str, String>,
+    now: Timestamp,
 }
 
 impl Seeding<'_> {
@@ -157,7 +77,7 @@ impl Seeding<'_> {
         let email = format!("contacto@{}.example.org", new.slug);
         self.reach(&id, &email, &new.phone, "work", new.verified)?;
         self.home(&id, &new.home, "work", new.verified)?;
-        self.account(&id, &email, "institution", true)
+        self.account(&id, &email, "institution", true, None)
     }
 
     fn doctor(&self, new: &Doctor) -> rusqlite::Result<()> {
@@ -185,7 +105,7 @@ impl Seeding<'_> {
         )?;
         let email = format!("{}@example.org", new.slug);
         self.reach(&id, &email, &new.phone, "work", true)?;
-        self.account(&id, &email, "doctor", new.active)
+        self.account(&id, &email, "doctor", new.active, None)
     }
 
     fn patient(&self, new: &Patient) -> rusqlite::Result<()> {
@@ -204,7 +124,7 @@ impl Seeding<'_> {
                 new.gender,
                 new.emergency,
                 new.verified,
-                new.created
+                new.created.text(self.now)
             ],
         )?;
         if let Some(health) = &new.health {
@@ -218,23 +138,41 @@ impl Seeding<'_> {
         let email = format!("{}@example.com", new.slug);
         self.reach(&id, &email, &new.phone, "personal", new.verified)?;
         self.home(&id, &new.home, "home", new.verified)?;
-        if new.slug == WITHOUT_ACCOUNT { Ok(()) } else { self.account(&id, &email, "patient", true) }
+        if new.slug == WITHOUT_ACCOUNT {
+            return Ok(());
+        }
+        self.account(&id, &email, "patient", true, new.last_login.as_ref())
     }
 
     fn admin(&self, new: &Admin) -> rusqlite::Result<()> {
         let id = id("admin", &new.slug);
+        let is_active = new.active.unwrap_or(true);
         self.connection.execute(
-            "INSERT INTO admins (id, first_name, last_name, department, employee_id, phone)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![id, new.first, new.last, new.department, new.employee, new.phone],
+            "INSERT INTO admins (id, first_name, last_name, department, employee_id, phone, is_active)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![id, new.first, new.last, new.department, new.employee, new.phone, is_active],
         )?;
-        self.account(&id, &format!("{}@example.net", new.slug), "admin", true)
+        self.account(&id, &format!("{}@example.net", new.slug), "admin", is_active, new.last_login.as_ref())
     }
 
-    fn account(&self, id: &str, email: &str, user_type: &str, is_active: bool) -> rusqlite::Result<()> {
+    fn account(
+        &self,
+        id: &str,
+        email: &str,
+        user_type: &str,
+        is_active: bool,
+        last_login: Option<&Moment>,
+    ) -> rusqlite::Result<()> {
         self.connection.execute(
-            "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5, TRUE, NULL)",
-            params![id, email, self.hashes[user_type], user_type, is_active],
+            "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5, TRUE, ?6)",
+            params![
+                id,
+                email,
+                self.hashes[user_type],
+                user_type,
+                is_active,
+                last_login.map(|moment| moment.text(self.now))
+            ],
         )?;
         Ok(())
     }
@@ -295,7 +233,8 @@ impl Seeding<'_> {
     }
 }
 
-/// The id of a seeded row.
-fn id(kind: &str, name: &str) -> String {
+/// The id of a seeded row: `kind` is `patient`, `doctor`, `institution` or `admin`, and `name` what
+/// `people.json` calls its slug.
+pub fn id(kind: &str, name: &str) -> String {
     Uuid::new_v5(&NAMESPACE, format!("{kind}/{name}").as_bytes()).to_string()
 }

@@ -103,7 +103,7 @@ async fn admins_make_admins_and_institutions_and_leave_a_trace() {
     ] });
     let wrong_type = with(institution.clone(), "institution_type", json!("spa"));
     let founded = json!({ "institution_type_id": 2, "license_number": "*", "contact_email": "faro@example.org" });
-    let figures = json!({ "total_admins": 3, "active_admins": 2, "total_institutions": 4 });
+    let figures = json!({ "total_admins": 6, "active_admins": 4, "total_institutions": 6 });
     world
         .check_new(
             &id,

@@ -7,6 +7,7 @@ mod accounts;
 mod changes;
 mod contacts;
 mod founding;
+mod people;
 mod reading;
 mod shapes;
 mod start;

@@ -10,9 +10,9 @@ use crate::world::{SECRET, World, bearer, detail, faults, get};
 async fn a_list_is_answered_in_parts() {
     let world = World::new().await;
     for (line, caller, total) in [
-        ("GET doctors /api/v1/doctors", Doctor, 6),
-        ("GET patients /api/v1/patients", Nobody, 12),
-        ("GET institutions /api/v1/institutions", Nobody, 3),
+        ("GET doctors /api/v1/doctors", Doctor, 14),
+        ("GET patients /api/v1/patients", Nobody, 50),
+        ("GET institutions /api/v1/institutions", Nobody, 5),
     ] {
         let ids = async |query: &str| {
             let reply = world.send(&format!("{line}{query}"), &caller, &Value::Null).await;
@@ -39,13 +39,13 @@ async fn a_list_is_answered_in_parts() {
 #[tokio::test]
 async fn a_list_of_admins_has_numbered_pages() {
     let world = World::new().await;
-    let first = json!({ "admins": [{ "last_name": "Benítez Sosa" }], "total": 2, "page": 1, "limit": 1 });
+    let first = json!({ "admins": [{ "last_name": "Arce Villaseñor" }], "total": 5, "page": 1, "limit": 1 });
     let at = |place: &str| faults(&[json!(["query", place])]);
     world
         .check(&[
             get("first page", "GET admins /api/v1/admins/?page=1&limit=1", Admin, 200, first),
-            get("as is", "GET admins /api/v1/admins/", Admin, 200, json!({ "total": 2, "page": 1, "limit": 10 })),
-            get("far page", "GET admins /api/v1/admins/?page=9", Admin, 200, json!({ "admins": [], "total": 2 })),
+            get("as is", "GET admins /api/v1/admins/", Admin, 200, json!({ "total": 5, "page": 1, "limit": 10 })),
+            get("far page", "GET admins /api/v1/admins/?page=9", Admin, 200, json!({ "admins": [], "total": 5 })),
             get("too long", "GET admins /api/v1/admins/?limit=101", Admin, 422, at("limit")),
             get("page 0", "GET admins /api/v1/admins/?page=0", Admin, 422, at("page")),
         ])

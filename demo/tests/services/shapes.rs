@@ -185,17 +185,28 @@ async fn answers_hold_what_was_seeded_with_its_types() {
     let institution =
         json!({ "type": "Hospital", "address": { "street": "Av. Constitución 1200", "country": "México" } });
     let doctors = json!({ "doctors": [
-        { "last_name": "Cantú Lozano", "active_patients": 1, "is_active": true },
-        { "last_name": "Fuentes Garza", "specialty": "Cardiología", "consultation_fee": 950.0, "active_patients": 2 },
-        { "last_name": "Villarreal Treviño" },
+        { "last_name": "Cantú Lozano", "active_patients": 4, "is_active": true },
+        { "last_name": "Fuentes Garza", "specialty": "Cardiología", "consultation_fee": 950.0, "active_patients": 8 },
+        { "last_name": "Montes Bravo", "active_patients": 3 },
+        { "last_name": "Saldívar Cuéllar", "active_patients": 3 },
+        { "last_name": "Villarreal Treviño", "active_patients": 6 },
     ] });
-    let patients = json!({ "patients": [
-        { "last_name": "Arriaga Núñez", "risk_level": "low", "last_login": null, "last_activity": "2025-03-03T13:20:00+00:00" },
-        { "last_name": "Castro Medina", "validation_status": "unverified", "is_verified": false },
-        { "last_name": "Lozano Ibarra" },
-        { "last_name": "Mendoza Ortega", "last_login": "*", "doctor_name": "Elena Fuentes Garza" },
-        { "last_name": "Salinas Vega", "validation_status": "verified", "is_verified": true },
-    ] });
+    let seen = world.send("GET institutions /api/v1/institutions/patients", &Institution, &Value::Null).await.body;
+    let seen = seen["patients"].as_array().unwrap();
+    for (last_name, expected) in [
+        (
+            "Arriaga Núñez",
+            json!({ "risk_level": "low", "last_login": null, "last_activity": "2025-03-03T13:20:00+00:00" }),
+        ),
+        ("Castro Medina", json!({ "risk_level": "medium", "validation_status": "unverified", "is_verified": false })),
+        ("Mendoza Ortega", json!({ "doctor_name": "Elena Fuentes Garza", "created_at": "2025-01-14T09:30:00+00:00" })),
+        ("Salinas Vega", json!({ "risk_level": "high", "validation_status": "verified", "is_verified": true })),
+    ] {
+        let patient = seen.iter().find(|patient| patient["last_name"] == last_name).unwrap();
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(&patient[field], value, "{last_name}: {field}");
+        }
+    }
     world
         .check(&[
             get("dashboard", "GET patients /api/v1/patients/{patient}/dashboard", Patient, 200, dashboard),
@@ -214,13 +225,12 @@ async fn answers_hold_what_was_seeded_with_its_types() {
                 json!({ "health_profile": { "blood_type": "O+" } }),
             ),
             get("doctors", "GET institutions /api/v1/institutions/doctors", Institution, 200, doctors),
-            get("patients", "GET institutions /api/v1/institutions/patients", Institution, 200, patients),
             get(
                 "figures",
                 "GET doctors /api/v1/doctors/me/dashboard",
                 Doctor,
                 200,
-                json!({ "total_patients": 2, "today_appointments": 0 }),
+                json!({ "total_patients": 8, "today_appointments": 0 }),
             ),
         ])
         .await;
