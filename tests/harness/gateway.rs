@@ -24,6 +24,8 @@ pub(crate) struct Builder {
     files: Vec<(PathBuf, Vec<u8>)>,
     /// The conf has this for `log:` unless a test wants another.
     log: String,
+    /// The same for `admin:`.
+    admin: String,
 }
 
 /// A running gateway. Dropped, it is killed; when a test fails, its log is shown.
@@ -51,6 +53,12 @@ impl Builder {
     /// What `log:` says. The default writes the access log to a file.
     pub(crate) fn log(mut self, log: &str) -> Builder {
         log.clone_into(&mut self.log);
+        self
+    }
+
+    /// What `admin:` says. The default is a port of loopback.
+    pub(crate) fn admin(mut self, admin: &str) -> Builder {
+        admin.clone_into(&mut self.admin);
         self
     }
 
@@ -101,8 +109,8 @@ impl Builder {
             std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         };
         let conf = format!(
-            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\nlog: {}\n{}",
-            self.log, self.conf
+            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {}\nlog: {}\n{}",
+            self.admin, self.log, self.conf
         );
         put(Path::new("conf/hilum.yaml"), conf.as_bytes());
         put(Path::new("routes.yaml"), self.routes.as_bytes());
@@ -138,6 +146,7 @@ impl Gateway {
             variables: Vec::new(),
             files: Vec::new(),
             log: "{ access: { file: ../access.log } }".to_owned(),
+            admin: "{ address: \"127.0.0.1:0\" }".to_owned(),
         }
     }
 
