@@ -138,6 +138,8 @@ routes:
         (&routes, ROUTES.to_owned()),
         (&routes, forms.to_owned()),
         (&conf, file("conf/hilum.yaml")),
+        (&routes, file("conf/edge/routes.yaml")),
+        (&conf, file("conf/edge/hilum.yaml")),
         (&conf, CONF.to_owned()),
     ];
     for (schema, yaml) in good {

@@ -34,6 +34,8 @@ pub(crate) struct Gateway {
     dir: TempDir,
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
+    /// `HILUM_ADMIN_TOKEN`, which is shown to the admin listener.
+    token: Option<String>,
     stderr: Heard,
     stdout: Heard,
 }
@@ -115,6 +117,7 @@ impl Builder {
         put(Path::new("conf/hilum.yaml"), conf.as_bytes());
         put(Path::new("routes.yaml"), self.routes.as_bytes());
         self.files.iter().for_each(|(path, content)| put(path, content));
+        let token = self.variables.iter().find(|(name, _)| name == "HILUM_ADMIN_TOKEN").map(|(_, token)| token.clone());
         let mut child = Command::new(env!("CARGO_BIN_EXE_hilum"))
             .args(["run", "--conf", "conf/hilum.yaml", "--routes", "routes.yaml"])
             .current_dir(dir.path())
@@ -133,7 +136,7 @@ impl Builder {
             status = child.wait() => return Err((status.expect("it was waited for"), stderr.text())),
         };
         let (listeners, admin) = ready;
-        Ok(Gateway { child, dir, listeners, admin, stderr, stdout })
+        Ok(Gateway { child, dir, listeners, admin, token, stderr, stdout })
     }
 }
 
@@ -181,7 +184,8 @@ impl Gateway {
 
     /// Sends one request to the admin listener.
     pub(crate) async fn ask_admin(&self, request: &str) -> Response {
-        send(self.admin, &format!("{}\nHost: {}\nConnection: close", request, self.admin)).await
+        let token = self.token.as_ref().map_or_else(String::new, |token| format!("\nAuthorization: Bearer {token}"));
+        send(self.admin, &format!("{}\nHost: {}\nConnection: close{token}", request, self.admin)).await
     }
 
     /// Puts another `routes.yaml` in place, at once.
