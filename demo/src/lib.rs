@@ -38,7 +38,7 @@ pub mod token;
 
 use std::fmt::Write;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -61,7 +61,7 @@ pub struct Options {
     pub ports: Ports,
 }
 
-/// The port of each service on the loopback address; 0 lets the system choose.
+/// The port of each service; 0 lets the system choose.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
     /// Sign-in and tokens.
@@ -101,13 +101,18 @@ impl Ports {
     pub const ANY: Self = Self { auth_jwt: 0, doctors: 0, patients: 0, institutions: 0, admins: 0 };
 }
 
-/// Starts the five services with the seeded people. All ports are taken before anything else
-/// happens, so a port in use stops the start at once and is named.
+/// Starts the five services with the seeded people, for this machine alone. All ports are taken before
+/// anything else happens, so a port in use stops the start at once and is named.
 pub async fn start(options: Options) -> anyhow::Result<Demo> {
+    start_on(Ipv4Addr::LOCALHOST.into(), options).await
+}
+
+/// The same on another address, which other machines may reach.
+pub async fn start_on(listen: IpAddr, options: Options) -> anyhow::Result<Demo> {
     let plan = plan(options.ports);
     let mut listeners = Vec::new();
     for planned in &plan {
-        listeners.push(bind(planned).await?);
+        listeners.push(bind(planned, listen).await?);
     }
 
     let platform = tokio::task::spawn_blocking(move || {
@@ -169,8 +174,8 @@ fn plan(ports: Ports) -> [Planned; 5] {
     ]
 }
 
-async fn bind(Planned { name, port, .. }: &Planned) -> anyhow::Result<TcpListener> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
+async fn bind(Planned { name, port, .. }: &Planned, listen: IpAddr) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from((listen, *port));
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow::anyhow!("port {port} ({name}) is already in use"),
         _ => anyhow::Error::new(error).context(format!("listening on port {port} ({name})")),

@@ -23,9 +23,12 @@ struct Arguments {
     /// Let the system choose the services' ports
     #[arg(long)]
     any_port: bool,
-    /// Start the services and no gateway
+    /// Start the services and no gateway. They sign with JWT_SECRET_KEY where it is set, else with a fresh secret
     #[arg(long)]
     services_only: bool,
+    /// The address on which the services listen; other machines reach any but loopback
+    #[arg(long, default_value = "127.0.0.1", requires = "services_only")]
+    listen: std::net::IpAddr,
     /// The gateway's settings
     #[arg(long, default_value = "conf/hilum.yaml")]
     conf: PathBuf,
@@ -49,13 +52,14 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // Before anything starts, so that nothing that has started is left behind.
     let mut signals = Signals::new()?;
-    let secret = random_secret();
+    let given = std::env::var("JWT_SECRET_KEY").ok().filter(|secret| arguments.services_only && !secret.is_empty());
+    let secret = given.clone().unwrap_or_else(random_secret);
     let ports = if arguments.any_port { Ports::ANY } else { Ports::FIXED };
-    let demo = hilum_demo::start(Options { secret: secret.clone(), ports }).await?;
+    let demo = hilum_demo::start_on(arguments.listen, Options { secret: secret.clone(), ports }).await?;
 
     if arguments.services_only {
         let _note = Note::write(&demo, None)?;
-        print_services(&demo, &secret);
+        print_services(&demo, given.is_none().then_some(&secret));
         signals.next().await;
         demo.stop().await;
         return Ok(ExitCode::SUCCESS);
@@ -176,9 +180,12 @@ fn print_gateway(ready: &Ready) {
     print_accounts();
 }
 
-fn print_services(demo: &Demo, secret: &str) {
+/// `secret`: one that was made here, and nobody else knows.
+fn print_services(demo: &Demo, secret: Option<&String>) {
     println!("\n  The services run. For a gateway of your own:\n");
-    println!("  export JWT_SECRET_KEY={secret}");
+    if let Some(secret) = secret {
+        println!("  export JWT_SECRET_KEY={secret}");
+    }
     for service in demo.services() {
         println!("  export {}={}", service.variable, service.url);
     }

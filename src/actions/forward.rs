@@ -27,7 +27,18 @@ pub struct Forward {
     headers: Vec<(HeaderName, Line)>,
     /// What is sent in the place of the client's body.
     pub body: Option<Json>,
-    pub passes_cookies: bool,
+    pub passes: Passes,
+}
+
+/// What goes through that otherwise ends here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passes {
+    /// The client's cookies but our own.
+    pub cookies: bool,
+    /// The client's `Authorization`.
+    pub authorization: bool,
+    /// The service's `X-Hilum-Reason`.
+    pub reason: bool,
 }
 
 /// Path and query that a service is asked for.
@@ -109,8 +120,17 @@ impl Forward {
         let headers = headers.into_iter().map(|(name, line)| Some((name, line?))).collect::<Option<_>>()?;
         let body = written.body.as_ref().map(|body| Json::compile(&body.value.json, names(build), build.problems));
         let body = body.map_or(Some(None), |body| body.map(Some))?;
-        let passes_cookies = written.cookies == Some(action::Cookies::Pass);
-        Some(Forward { pool: pool?, hash: None, target, method, headers, body, passes_cookies })
+        let passes = Passes {
+            cookies: written.cookies.is_some(),
+            authorization: written.authorization.is_some(),
+            reason: written.reason.is_some(),
+        };
+        if let (Some(authorization), true) = (&written.authorization, build.has_claims) {
+            let text =
+                "`authorization: pass` has no effect here: the route has a token, and Hilum writes the caller's own";
+            build.problems.push(Problem::new(authorization.at, text).help("write it on routes with `auth: public`"));
+        }
+        Some(Forward { pool: pool?, hash: None, target, method, headers, body, passes })
     }
 
     /// Fills the templates in.

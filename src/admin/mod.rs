@@ -1,6 +1,7 @@
-//! The admin listener: metrics, health, reload. On a runtime of its own, and on loopback.
+//! The admin listener: metrics, health, reload. On a runtime of its own; on loopback, or for those who show its token.
 
 pub mod reload;
+pub mod token;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,23 +14,30 @@ use pingora_core::protocols::http::ServerSession;
 use crate::proxy::Gateway;
 use crate::router::host;
 use reload::{Reload, Reloaded};
+use token::Token;
 
 /// What operators and Prometheus ask.
 pub struct Admin {
     gateway: Gateway,
     reload: Reload,
     address: SocketAddr,
+    /// What must be shown for all but the two health checks.
+    token: Option<Token>,
 }
 
 impl Admin {
-    pub fn new(gateway: Gateway, reload: Reload, address: SocketAddr) -> Self {
-        Admin { gateway, reload, address }
+    pub fn new(gateway: Gateway, reload: Reload, address: SocketAddr, token: Option<Token>) -> Self {
+        Admin { gateway, reload, address, token }
     }
 
     async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> (StatusCode, &'static str, String) {
         const TEXT: &str = "text/plain; charset=utf-8";
         if !self.is_meant(headers) {
             return (StatusCode::FORBIDDEN, TEXT, "this address is not for web pages\n".to_owned());
+        }
+        let is_open = path == "/health/live" || path == "/health/ready";
+        if !is_open && self.token.as_ref().is_some_and(|token| !token.is_shown(headers)) {
+            return (StatusCode::UNAUTHORIZED, TEXT, "show the token of operators\n".to_owned());
         }
         let reads = *method == Method::GET || *method == Method::HEAD;
         match path {
@@ -64,14 +72,14 @@ impl Admin {
     }
 
     /// A page in somebody's browser can reach loopback by a name of its own (DNS rebinding) or by a plain form: neither has our
-    /// own address as its host and no foreign origin.
+    /// own address as its host and no foreign origin. What other machines reach has names that nobody knows here, and a token.
     fn is_meant(&self, headers: &HeaderMap) -> bool {
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(host::name_of);
         let address = self.address.ip().to_string();
         let ours = |name: &str| {
             name == "localhost" || name.trim_matches(['[', ']']) == address || name == "127.0.0.1" || name == "[::1]"
         };
-        host.is_none_or(ours) && !headers.contains_key(header::ORIGIN)
+        (!self.address.ip().is_loopback() || host.is_none_or(ours)) && !headers.contains_key(header::ORIGIN)
     }
 }
 
@@ -89,6 +97,9 @@ impl ServeHttp for Admin {
         headers.insert(header::CONTENT_LENGTH, body.len().into());
         headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer realm=\"hilum\""));
+        }
         if method != Method::HEAD {
             *response.body_mut() = body.into_bytes();
         }

@@ -64,7 +64,7 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
     })
 }
 
-fn read_conf(path: &Path, environment: &Environment) -> anyhow::Result<Result<Conf, Report>> {
+pub(super) fn read_conf(path: &Path, environment: &Environment) -> anyhow::Result<Result<Conf, Report>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
     let source = Source::new(path.display().to_string(), &text);
     let mut problems = Vec::new();

@@ -2,6 +2,7 @@
 
 mod check;
 mod filters;
+mod health;
 mod load;
 mod routes;
 mod run;
@@ -40,6 +41,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the running gateway whether it is ready; exit 0 or 1.
+    Health {
+        /// Its settings, which say where it is asked.
+        #[arg(long, default_value = "conf/hilum.yaml")]
+        conf: PathBuf,
+    },
     /// The filters that `filters:` may name.
     Filters {
         #[arg(long)]
@@ -76,6 +83,7 @@ pub fn main(registrations: &[&'static [Registration]]) -> ExitCode {
         Command::Run(paths) => run::run(&paths, registrations),
         Command::Check { paths, json } => check::check(&paths, registrations, json),
         Command::Routes { paths, json } => routes::routes(&paths, registrations, json),
+        Command::Health { conf } => health::health(&conf),
         Command::Filters { json } => filters::filters(registrations, json),
         Command::Schema { file } => schema::schema(file, registrations),
     };

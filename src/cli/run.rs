@@ -38,6 +38,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
     let settings = Settings {
         listeners: conf.listeners(),
         admin: conf.admin(),
+        admin_token: conf.admin_token(),
         threads: conf.threads(),
         header: conf.connections().header(),
         idle: conf.connections().idle(),

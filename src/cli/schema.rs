@@ -17,7 +17,7 @@ pub(super) enum File {
 
 pub(super) fn schema(file: File, registrations: &[&'static [Registration]]) -> anyhow::Result<ExitCode> {
     let schema = match file {
-        File::Conf => schemars::schema_for!(config::conf::Conf),
+        File::Conf => config::schema::conf(),
         File::Routes => config::schema::routes(registrations),
     };
     print(&serde_json::to_string_pretty(&schema)?)?;

@@ -44,12 +44,19 @@ pub struct Forward {
     pub body: Option<Placed<Send>>,
     /// `pass` sends the client's cookies on; otherwise no service sees them.
     #[serde(default)]
-    pub cookies: Option<Cookies>,
+    pub cookies: Option<Pass>,
+    /// `pass` sends the client's `Authorization` on, to a service that asks who is calling itself: another gateway. For public
+    /// routes; everywhere else Hilum writes its own.
+    #[serde(default)]
+    pub authorization: Option<Placed<Pass>>,
+    /// `pass` lets the client see the `X-Hilum-Reason` of a service that is another Hilum.
+    #[serde(default)]
+    pub reason: Option<Pass>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Cookies {
+pub enum Pass {
     Pass,
 }
 

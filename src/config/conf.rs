@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::admin::{Admin, AdminToken};
 use super::routes::Version;
 use super::sessions::{self, SessionsLine, SharedSessions};
 use crate::identity::redis::RedisOptions;
@@ -50,13 +51,6 @@ pub struct Conf {
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// `address:port`; port 0 lets the system choose.
-    pub address: Placed<Address>,
-}
-
-/// The admin listener. It is only served on loopback addresses.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Admin {
     pub address: Placed<Address>,
 }
 
@@ -284,15 +278,13 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
         }
         seen.push(listener);
     }
-    let admin = conf.admin.0.as_ref().map(|admin| &admin.address);
-    if let Some(admin) = admin.filter(|admin| !admin.value.0.ip().is_loopback()) {
-        let problem = Problem::new(admin.at, "the admin listener is served on loopback addresses only")
-            .help("write \"127.0.0.1:9901\", and let a proxy on this machine ask for a password");
-        problems.push(problem);
+    let admin = conf.admin.0.as_ref();
+    if let Some(admin) = admin {
+        admin.check(problems);
     }
     if let Some(taken) = seen.iter().find(|listener| listener.value.meets(Address(conf.admin()))) {
         let (at, what) = match admin {
-            Some(admin) => (admin.at, "the admin listener"),
+            Some(admin) => (admin.address.at, "the admin listener"),
             None => (taken.at, "the admin listener, which is there by default,"),
         };
         let text = format!("{} is for clients already, and {what} is on {}", taken.value.0, conf.admin());
@@ -314,7 +306,12 @@ impl Conf {
 
     /// The address of the admin listener. Default 127.0.0.1:9901.
     pub fn admin(&self) -> SocketAddr {
-        self.admin.0.as_ref().map_or(SocketAddr::from(([127, 0, 0, 1], 9901)), |a| a.address.value.0)
+        Admin::address(self.admin.0.as_ref())
+    }
+
+    /// What operators show, if they must.
+    pub fn admin_token(&self) -> Option<AdminToken> {
+        self.admin.0.as_ref()?.token()
     }
 
     pub fn trusted_proxies(&self) -> Vec<IpNet> {
@@ -363,7 +360,7 @@ mod tests {
             (&["0.0.0.0:9901"], None, "3:14 0.0.0.0:9901 is for clients already, and the admin listener, which is"),
             (&["0.0.0.0:5000"], Some("127.0.0.1:5000"), "4:19 0.0.0.0:5000 is for clients already"),
             (&["0.0.0.0:9901"], Some("127.0.0.1:9902"), ""),
-            (&["127.0.0.1:5000"], Some("0.0.0.0:9901"), "4:19 the admin listener is served on loopback"),
+            (&["127.0.0.1:5000"], Some("0.0.0.0:9901"), "4:19 an admin listener that other machines reach"),
         ];
         for (listeners, admin, expected) in cases {
             let mut text = "version: 1\nlisteners:\n".to_owned();

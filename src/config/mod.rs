@@ -4,6 +4,7 @@
 //! file is collected, those of the table too, and shown at once by [`problem`].
 
 pub mod action;
+pub mod admin;
 pub mod ask;
 pub mod auth;
 pub mod combine;

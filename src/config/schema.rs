@@ -37,6 +37,14 @@ pub fn routes(registrations: &[&'static [Registration]]) -> Schema {
     })
 }
 
+/// The schema of `conf/hilum.yaml`.
+pub fn conf() -> Schema {
+    let mut schema = schemars::schema_for!(super::conf::Conf).into();
+    or_a_variable(&mut schema);
+    // An object stays one.
+    schema.try_into().expect("a schema")
+}
+
 /// What groups and defaults hand down, `cors` and `filters` with the options of the filters themselves.
 fn shared(registrations: &[&'static [Registration]], generator: &mut SchemaGenerator) -> Value {
     let mut shared = properties(&Shared::json_schema(generator));

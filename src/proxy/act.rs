@@ -234,7 +234,7 @@ async fn buffered(
     onward: Onward,
 ) -> Result<Answer, Refusal> {
     ctx.onward = onward;
-    let mut head = own_head(session.req_header(), ctx, forward.passes_cookies)?;
+    let mut head = own_head(session.req_header(), ctx)?;
     aim(&mut head, forward, &ctx.onward)?;
     if head.method == Method::HEAD {
         head.set_method(Method::GET);
@@ -257,15 +257,15 @@ async fn buffered(
     for name in [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::ACCEPT_RANGES] {
         headers.remove(name);
     }
-    forward::clean(&ctx.table, &mut headers);
+    forward::clean(ctx, &mut headers);
     let answer = Answer { status: answer.status, headers, content: crate::actions::Content::Bytes(answer.body) };
     shape(route, answer, Arc::unwrap_or_clone(scope))
 }
 
 /// The head of a request of our own, filters included.
-pub(super) fn own_head(client: &RequestHeader, ctx: &mut Ctx, passes_cookies: bool) -> Result<RequestHeader, Reason> {
+pub(super) fn own_head(client: &RequestHeader, ctx: &mut Ctx) -> Result<RequestHeader, Reason> {
     let mut head = forward::own_head(client);
-    let written = forward::to_service(ctx, client, &mut head, passes_cookies);
+    let written = forward::to_service(ctx, client, &mut head);
     written.map_err(|e| Failure::of(&e, ctx).reason().unwrap_or(Reason::Internal))?;
     Ok(head)
 }
@@ -332,7 +332,7 @@ async fn session_answer(
             ctx.caller = Caller::Missing;
             ctx.facts.claims = None;
             ctx.service = Some(login.service().clone());
-            let head = own_head(session.req_header(), ctx, false)?;
+            let head = own_head(session.req_header(), ctx)?;
             let (sent, scope) = good_body(session, ctx, route, route.limits.body.min(LOGIN_BODY)).await?;
             let client = session.req_header();
             let values: Vec<&str> = ctx.values.iter().map(|v| &**v).collect();

@@ -72,7 +72,7 @@ fn note(ctx: &mut Ctx, part: &Part, heard: &Heard) {
 
 /// A head of our own for every part, filters included. It asks for JSON, and it has no body that anything of the client's could be about.
 fn head_of(client: &RequestHeader, ctx: &mut Ctx) -> Result<RequestHeader, Reason> {
-    let mut head = own_head(client, ctx, false)?;
+    let mut head = own_head(client, ctx)?;
     for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::CONTENT_LOCATION] {
         head.remove_header(&name);
     }

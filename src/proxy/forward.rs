@@ -9,6 +9,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use super::Ctx;
 use super::front_door::host_of;
 use crate::actions::Action;
+use crate::actions::forward::Passes;
 use crate::identity::Caller;
 use crate::table::Table;
 
@@ -61,14 +62,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 ///
 /// Identity is written here, at the very end, and nowhere else: what is written on the client's own head can be taken away again
 /// by the client's `Connection` header, and what is written before the filters by one of them.
-pub(super) fn to_service(
-    ctx: &mut Ctx,
-    client: &RequestHeader,
-    head: &mut RequestHeader,
-    passes_cookies: bool,
-) -> Result<()> {
+pub(super) fn to_service(ctx: &mut Ctx, client: &RequestHeader, head: &mut RequestHeader) -> Result<()> {
     edit(head, |headers| {
-        strip(&ctx.table, headers, passes_cookies);
+        strip(&ctx.table, headers, passes(ctx).cookies);
         for (name, value) in &ctx.onward.headers {
             headers.insert(name.clone(), value.clone());
         }
@@ -109,6 +105,14 @@ fn edit(head: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)) {
     *head = parts.into();
 }
 
+/// What this route lets through.
+fn passes(ctx: &Ctx) -> Passes {
+    match ctx.route.as_ref().map(|route| &route.action) {
+        Some(Action::Forward(forward)) => forward.passes,
+        _ => Passes::default(),
+    }
+}
+
 fn strip(table: &Table, headers: &mut HeaderMap, passes_cookies: bool) {
     // Collected first, since names can't be removed while they are walked; mostly there are none, and nothing is allocated.
     let doomed: smallvec::SmallVec<[HeaderName; 8]> =
@@ -141,10 +145,12 @@ fn drop_own_cookies(table: &Table, headers: &mut HeaderMap) {
 
 /// Who is calling, from the verified token alone.
 fn identify(ctx: &Ctx, headers: &mut HeaderMap) {
-    for name in &ctx.table.own_headers {
-        headers.remove(name);
+    let keeps = passes(ctx).authorization;
+    for name in ctx.table.own_headers.iter().chain([&header::AUTHORIZATION]) {
+        if !(keeps && name == header::AUTHORIZATION) {
+            headers.remove(name);
+        }
     }
-    headers.remove(header::AUTHORIZATION);
     if let Caller::Known { identity, .. } = &ctx.caller {
         for (name, value) in &identity.headers {
             headers.insert(name.clone(), value.clone());
@@ -236,7 +242,7 @@ fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
 }
 
 /// A service's answer before anything else looks at it.
-pub(super) fn from_service(table: &Table, head: &mut ResponseHeader) {
+pub(super) fn from_service(ctx: &Ctx, head: &mut ResponseHeader) {
     let nothing = ResponseHeader::from(http::Response::new(()).into_parts().0);
     let mut parts: http::response::Parts = std::mem::replace(head, nothing).into();
     let headers = &mut parts.headers;
@@ -244,21 +250,21 @@ pub(super) fn from_service(table: &Table, head: &mut ResponseHeader) {
     if parts.status != http::StatusCode::SWITCHING_PROTOCOLS {
         // Framing is Pingora's: it needs these to read the body, and writes its own.
         let framing = [header::TRANSFER_ENCODING, header::CONNECTION, header::CONTENT_LENGTH];
-        for name in doomed(headers).into_iter().filter(|name| !framing.contains(name)) {
+        for name in doomed(passes(ctx), headers).into_iter().filter(|name| !framing.contains(name)) {
             headers.remove(name);
         }
     }
-    replace_cookies(table, headers);
+    replace_cookies(&ctx.table, headers);
     headers.reserve(4);
     *head = parts.into();
 }
 
 /// The same for an answer that was read whole.
-pub(super) fn clean(table: &Table, headers: &mut HeaderMap) {
-    for name in doomed(headers) {
+pub(super) fn clean(ctx: &Ctx, headers: &mut HeaderMap) {
+    for name in doomed(passes(ctx), headers) {
         headers.remove(name);
     }
-    replace_cookies(table, headers);
+    replace_cookies(&ctx.table, headers);
 }
 
 fn replace_cookies(table: &Table, headers: &mut HeaderMap) {
@@ -269,9 +275,9 @@ fn replace_cookies(table: &Table, headers: &mut HeaderMap) {
 }
 
 /// What belongs to the service's connection, and what only Hilum may say.
-fn doomed(headers: &HeaderMap) -> smallvec::SmallVec<[HeaderName; 8]> {
-    let ours = HeaderName::from_static("x-hilum-reason");
-    nominated(headers).chain(HOP_BY_HOP).chain([ours]).filter(|name| headers.contains_key(name)).collect()
+fn doomed(passes: Passes, headers: &HeaderMap) -> smallvec::SmallVec<[HeaderName; 8]> {
+    let ours = (!passes.reason).then(|| HeaderName::from_static("x-hilum-reason"));
+    nominated(headers).chain(HOP_BY_HOP).chain(ours).filter(|name| headers.contains_key(name)).collect()
 }
 
 /// The cookies that are not ours, when one is: a service that set ours would sign somebody in behind our back.

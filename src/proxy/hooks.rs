@@ -91,7 +91,7 @@ impl ProxyHttp for Gateway {
         let route = ctx.route.clone().ok_or_else(|| failure::error(Reason::Internal))?;
         let Action::Forward(forward) = &route.action else { return Err(failure::error(Reason::Internal)) };
         act::aim(head, forward, &ctx.onward).map_err(failure::error)?;
-        forward::to_service(ctx, session.req_header(), head, forward.passes_cookies)?;
+        forward::to_service(ctx, session.req_header(), head)?;
         if let Some(asked) = &ctx.asked {
             head.insert_header(header::HOST, asked.picked.peer.authority().clone())?;
         }
@@ -149,7 +149,7 @@ impl ProxyHttp for Gateway {
                 guard::patience(None);
             }
         }
-        forward::from_service(&ctx.table, head);
+        forward::from_service(ctx, head);
         Ok(())
     }
 

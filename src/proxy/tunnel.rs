@@ -40,7 +40,7 @@ pub(super) async fn run(session: &mut Session, ctx: &mut Ctx, forward: &Forward)
 }
 
 async fn ask(session: &Session, ctx: &mut Ctx, forward: &Forward) -> Result<Upgrade, Reason> {
-    let mut head = act::own_head(session.req_header(), ctx, forward.passes_cookies)?;
+    let mut head = act::own_head(session.req_header(), ctx)?;
     act::aim(&mut head, forward, &ctx.onward)?;
     let Some(Asked { picked, since, .. }) = &ctx.asked else { return Err(Reason::Internal) };
     let response = forward.pool.options().timeouts.response;
@@ -76,7 +76,7 @@ async fn join(session: &mut Session, ctx: &mut Ctx, peer: Upgrade) -> Result<()>
     // The head goes out as any other; from there on nobody but this function keeps time.
     guard::deadline(None);
     let mut head = peer.head.clone();
-    forward::from_service(&ctx.table, &mut head);
+    forward::from_service(ctx, &mut head);
     forward::to_client(ctx, &mut head)?;
     ctx.written = StatusCode::SWITCHING_PROTOCOLS.as_u16();
     session.write_response_header(head, false).await?;
@@ -196,6 +196,6 @@ async fn pass_on(ctx: &mut Ctx, mut peer: Upgrade) -> Result<Answer, Reason> {
     }
     let mut headers = peer.head.headers.clone();
     headers.remove(header::CONTENT_LENGTH);
-    forward::clean(&ctx.table, &mut headers);
+    forward::clean(ctx, &mut headers);
     Ok(Answer { status: peer.head.status, headers, content: Content::Bytes(body.freeze()) })
 }

@@ -18,6 +18,8 @@ pub use loader::{Load, Loader};
 
 use crate::admin::Admin;
 use crate::admin::reload::Reload;
+use crate::admin::token::Token;
+use crate::config::admin::AdminToken;
 use crate::proxy::Gateway;
 use crate::proxy::guard::Deadlines;
 use crate::proxy::guard::app::GuardedConnections;
@@ -28,6 +30,7 @@ use crate::telemetry::Metrics;
 pub struct Settings {
     pub listeners: Vec<SocketAddr>,
     pub admin: SocketAddr,
+    pub admin_token: Option<AdminToken>,
     pub threads: usize,
     pub header: Duration,
     pub idle: Duration,
@@ -57,7 +60,8 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     let (reload, requests) = Reload::channel();
     let app = GuardedConnections::new(proxy, gateway.clone(), deadlines, bound.take_sockets());
     server.add_service(bound.clients(app, settings.threads));
-    server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), bound.admin_address)));
+    let token = settings.admin_token.as_ref().map(|token| Token::new(token.text()));
+    server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), bound.admin_address, token)));
     let ready = format!("ready listeners={} admin={}", bound.shown(), bound.admin_address);
     let (hears, heard) = tokio::sync::watch::channel(false);
     let control = control::Control::new(gateway.clone(), loader, requests, loaded, (ready, heard));

@@ -138,6 +138,8 @@ routes:
         (&routes, ROUTES.to_owned()),
         (&routes, forms.to_owned()),
         (&conf, file("conf/hilum.yaml")),
+        (&routes, file("conf/edge/routes.yaml")),
+        (&conf, file("conf/edge/hilum.yaml")),
         (&conf, CONF.to_owned()),
     ];
     for (schema, yaml) in good {
@@ -194,4 +196,43 @@ fn commands_that_read_no_file_need_none() {
     for arguments in ["filters", "filters --json", "schema", "schema conf", "--version", "--help"] {
         assert_eq!(hilum(empty.0.path(), arguments, &[]).code, 0, "hilum {arguments}");
     }
+}
+
+#[test]
+fn health_asks_the_gateway_that_its_settings_name() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = holder.local_addr().expect("an address").port();
+    let folder = Folder::good();
+    // On every address, it is asked at loopback; and it needs no token for that.
+    let conf = CONF.replace(
+        "admin: { address: \"127.0.0.1:0\" }",
+        &format!("admin: {{ address: \"0.0.0.0:{port}\", token: \"${{TOKEN}}\" }}"),
+    );
+    folder.put("conf/hilum.yaml", &conf);
+    let answer = |status: &'static str, body: &'static str| {
+        let holder = holder.try_clone().expect("a listener");
+        std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let (mut stream, _) = holder.accept().expect("it asks");
+            let mut head = [0; 1024];
+            let length = stream.read(&mut head).expect("a request");
+            let text =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            stream.write_all(text.as_bytes()).expect("it listens");
+            String::from_utf8_lossy(&head[..length]).into_owned()
+        })
+    };
+    let variables = [("TOKEN", SECRET)];
+    for (status, body, code) in [("200 OK", "ready\n", 0), ("503 Service Unavailable", "draining\n", 1)] {
+        let asked = answer(status, body);
+        let ran = folder.run("health", &variables);
+        assert_eq!((ran.code, &*ran.stdout), (code, body), "{ran:?}");
+        let asked = asked.join().expect("it was asked");
+        assert!(asked.starts_with("GET /health/ready HTTP/1.1\r\n") && !asked.contains(SECRET), "{asked}");
+    }
+    drop(holder);
+    let nobody = folder.run("health", &variables);
+    assert!(nobody.code == 1 && nobody.stderr.contains("nobody answers"), "{nobody:?}");
+    let problem = folder.run("health", &[("TOKEN", "short")]);
+    assert!(problem.code == 1 && problem.stderr.contains("5 bytes"), "{problem:?}");
 }

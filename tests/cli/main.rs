@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod deployment;
 mod examples;
 mod golden;
 

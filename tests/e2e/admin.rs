@@ -82,3 +82,57 @@ async fn a_reload_takes_a_good_file_and_tells_what_is_wrong_with_another() {
     check(&gateway, &[("GET /here", "200\n= two")]).await;
     gateway.counts("hilum_reloads_total", &[("result", "refused")], |n| n >= 1.0).await;
 }
+
+#[tokio::test]
+async fn with_a_token_all_but_health_wants_it() {
+    const TOKEN: &str = "a-token-of-operators-that-is-long-enough";
+    let gateway = Gateway::with(ROUTES)
+        .admin("{ address: \"0.0.0.0:0\", token: \"${HILUM_ADMIN_TOKEN}\" }")
+        .env("HILUM_ADMIN_TOKEN", TOKEN)
+        .start()
+        .await;
+    let (good, bad) = (format!("Authorization: Bearer {TOKEN}"), format!("Authorization: Bearer {TOKEN}x"));
+    let refused = "401\nwww-authenticate: Bearer realm=\"hilum\"\ncontent-type: text/plain; charset=utf-8\n!~ hilum_";
+    // Other machines call it by names that it does not know.
+    let named = "Host: gateway:9901";
+    ask(
+        &gateway,
+        &[
+            (&format!("GET /health/live\n{named}"), "200\n~ live"),
+            (&format!("GET /health/ready\n{named}"), "200\n~ ready"),
+            (&format!("GET /metrics\n{named}\n{good}"), "200\n~ hilum_connections"),
+            (&format!("GET /nowhere\n{named}\n{good}"), "404"),
+            (&format!("POST /reload\n{named}\n{good}\nContent-Length: 0"), "200\n~ loaded"),
+            (&format!("GET /metrics\n{named}"), refused),
+            (&format!("GET /metrics\n{named}\n{bad}"), refused),
+            (&format!("GET /metrics\n{named}\n{good}\n{good}"), refused),
+            (&format!("GET /metrics?token={TOKEN}\n{named}"), refused),
+            (&format!("GET /nowhere\n{named}"), refused),
+            (&format!("GET /health/live/\n{named}"), refused),
+            (&format!("POST /reload\n{named}\n{bad}\nContent-Length: 0"), refused),
+            (&format!("POST /reload\n{named}\n{good}\nOrigin: https://evil.test\nContent-Length: 0"), "403"),
+        ],
+    )
+    .await;
+    assert!(!gateway.stderr().contains(TOKEN), "{}", gateway.stderr());
+}
+
+#[tokio::test]
+async fn with_a_token_on_loopback_the_host_counts_as_well() {
+    const TOKEN: &str = "a-token-of-operators-that-is-long-enough";
+    let gateway = Gateway::with(ROUTES)
+        .admin("{ address: \"127.0.0.1:0\", token: \"${HILUM_ADMIN_TOKEN}\" }")
+        .env("HILUM_ADMIN_TOKEN", TOKEN)
+        .start()
+        .await;
+    let good = format!("Authorization: Bearer {TOKEN}");
+    ask(
+        &gateway,
+        &[
+            (&format!("GET /metrics\nHost: OURS\n{good}"), "200\n~ hilum_connections"),
+            ("GET /metrics\nHost: OURS", "401\n!~ hilum_"),
+            (&format!("GET /metrics\nHost: evil.test\n{good}"), "403\n!~ hilum_"),
+        ],
+    )
+    .await;
+}

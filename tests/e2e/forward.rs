@@ -115,6 +115,8 @@ const SPOKEN_FOR: &str = r#"
 routes:
   - { name: known, match: "/known/**", auth: { token: web }, forward: { service: a } }
   - { name: cookies, match: /cookies, auth: public, forward: { service: a, cookies: pass } }
+  - { name: whole, match: "/whole/**", auth: public, forward: { service: a, authorization: pass } }
+  - { name: shaped, match: /shaped, auth: public, forward: { service: a, authorization: pass }, reply: { 418: { json: 1 } } }
   - { name: all, match: "/**", auth: public, forward: { service: a } }
 "#;
 
@@ -147,6 +149,16 @@ async fn headers_that_speak_for_the_client_are_ours_alone() {
             ),
             ("GET /a\nCookie: a=b\nCookie: c=d", "GET /a\n!Cookie"),
             ("GET /cookies\nCookie: a=b; c=d", "GET /cookies\nCookie: a=b; c=d"),
+            // Another gateway stands behind: it hears what the client says of itself, and of who it is no more than that.
+            (
+                &format!("GET /whole/a\n{spelled}\n{bearer}\n{cookie}"),
+                &format!("GET /whole/a\n{none}\n{bearer}\n!Cookie"),
+            ),
+            (
+                &format!("GET /shaped\n{spelled}\nAuthorization: Basic x"),
+                &format!("GET /shaped\n{none}\nAuthorization: Basic x"),
+            ),
+            ("GET /whole/a\nProxy-Authorization: Basic x", "GET /whole/a\n!Authorization\n!Proxy-Authorization"),
             (&format!("GET /known/a\n{spelled}\n{bearer}"), &format!("GET /known/a\n{mine}\n{bearer}\n!Cookie")),
             (&format!("GET /known/a\n{spelled}\n{cookie}"), &format!("GET /known/a\n{mine}\n{bearer}\n!Cookie")),
             (
@@ -291,4 +303,18 @@ routes:
         )],
     )
     .await;
+}
+
+#[tokio::test]
+async fn the_reason_of_a_gateway_behind_passes_where_the_file_says_so() {
+    let service = Service::always(Reply::new().answer(403, &["X-Hilum-Reason: not_owner"], "{}")).await;
+    let routes = r#"
+routes:
+  - { name: passed, match: /passed, auth: public, forward: { service: a, reason: pass } }
+  - { name: kept, match: /kept, auth: public, forward: { service: a } }
+"#;
+    let gateway = before(&service, routes).await;
+    check(&gateway, &[("GET /passed", "403 not_owner"), ("GET /kept", "403\n!X-Hilum-Reason")]).await;
+    // It is told, and not counted as a reason of this one.
+    assert_eq!(gateway.metrics().await.sum("hilum_rejections_total", &[("reason", "not_owner")]), 0.0);
 }

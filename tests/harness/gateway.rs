@@ -24,6 +24,8 @@ pub(crate) struct Builder {
     files: Vec<(PathBuf, Vec<u8>)>,
     /// The conf has this for `log:` unless a test wants another.
     log: String,
+    /// The same for `admin:`.
+    admin: String,
 }
 
 /// A running gateway. Dropped, it is killed; when a test fails, its log is shown.
@@ -32,6 +34,8 @@ pub(crate) struct Gateway {
     dir: TempDir,
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
+    /// `HILUM_ADMIN_TOKEN`, which is shown to the admin listener.
+    token: Option<String>,
     stderr: Heard,
     stdout: Heard,
 }
@@ -51,6 +55,12 @@ impl Builder {
     /// What `log:` says. The default writes the access log to a file.
     pub(crate) fn log(mut self, log: &str) -> Builder {
         log.clone_into(&mut self.log);
+        self
+    }
+
+    /// What `admin:` says. The default is a port of loopback.
+    pub(crate) fn admin(mut self, admin: &str) -> Builder {
+        admin.clone_into(&mut self.admin);
         self
     }
 
@@ -101,12 +111,13 @@ impl Builder {
             std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         };
         let conf = format!(
-            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\nlog: {}\n{}",
-            self.log, self.conf
+            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {}\nlog: {}\n{}",
+            self.admin, self.log, self.conf
         );
         put(Path::new("conf/hilum.yaml"), conf.as_bytes());
         put(Path::new("routes.yaml"), self.routes.as_bytes());
         self.files.iter().for_each(|(path, content)| put(path, content));
+        let token = self.variables.iter().find(|(name, _)| name == "HILUM_ADMIN_TOKEN").map(|(_, token)| token.clone());
         let mut child = Command::new(env!("CARGO_BIN_EXE_hilum"))
             .args(["run", "--conf", "conf/hilum.yaml", "--routes", "routes.yaml"])
             .current_dir(dir.path())
@@ -125,7 +136,7 @@ impl Builder {
             status = child.wait() => return Err((status.expect("it was waited for"), stderr.whole().await)),
         };
         let (listeners, admin) = ready;
-        Ok(Gateway { child, dir, listeners, admin, stderr, stdout })
+        Ok(Gateway { child, dir, listeners, admin, token, stderr, stdout })
     }
 }
 
@@ -138,6 +149,7 @@ impl Gateway {
             variables: Vec::new(),
             files: Vec::new(),
             log: "{ access: { file: ../access.log } }".to_owned(),
+            admin: "{ address: \"127.0.0.1:0\" }".to_owned(),
         }
     }
 
@@ -172,7 +184,8 @@ impl Gateway {
 
     /// Sends one request to the admin listener.
     pub(crate) async fn ask_admin(&self, request: &str) -> Response {
-        send(self.admin, &format!("{}\nHost: {}\nConnection: close", request, self.admin)).await
+        let token = self.token.as_ref().map_or_else(String::new, |token| format!("\nAuthorization: Bearer {token}"));
+        send(self.admin, &format!("{}\nHost: {}\nConnection: close{token}", request, self.admin)).await
     }
 
     /// Puts another `routes.yaml` in place, at once.

@@ -8,6 +8,7 @@ mod harness;
 mod balance;
 mod drain;
 mod files;
+mod fleet;
 mod load;
 mod peers;
 mod refresh;

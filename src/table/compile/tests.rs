@@ -85,6 +85,16 @@ fn a_limit_that_limits_nothing_is_a_problem_where_it_is_written() {
     check(&[
         ("{ match: /a, auth: public, forward: { service: s }, limits: { time: none } }", "", ""),
         ("{ match: /a/**, auth: public, files: { root: src }, limits: { time: none } }", "", ""),
+        (
+            "{ match: /a, auth: public, forward: { service: s, cookies: pass, authorization: pass, reason: pass } }",
+            "",
+            "",
+        ),
+        (
+            "{ match: /a, auth: { token: t }, forward: { service: s, authorization: pass } }",
+            "pass",
+            "`authorization: pass` has no effect here: the route has a token, and Hilum writes the caller's own",
+        ),
         ("{ match: /a, auth: public, respond: {}, limits: { time: none } }", "none", none),
         ("{ match: /a, auth: public, redirect: { to: /b }, limits: { time: none } }", "none", none),
         ("{ match: /a, auth: public, health: {}, limits: { time: none } }", "none", none),
