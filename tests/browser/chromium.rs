@@ -64,6 +64,7 @@ impl Chromium {
             .args(SWITCHES)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .env("TZ", "America/Monterrey")
+            .env("LANGUAGE", "es_MX")
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

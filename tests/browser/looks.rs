@@ -16,7 +16,7 @@ pub(crate) async fn at(tab: &Tab, name: &str) {
             let wrong = tab.eval(LOOKS).await;
             assert_eq!(wrong, json!([]), "{name} at {} {scheme}", size.0);
             let suffix = if scheme == "dark" { "-dark" } else { "" };
-            tab.picture(&format!("{name}-{}{suffix}", size.0)).await;
+            tab.picture(&format!("{name}-{}{suffix}", size.0), size).await;
         }
     }
     tab.size(WIDTHS[0]).await;

@@ -6,6 +6,7 @@
 //! looks.rs      what every page must keep: width, contrast, labels, keyboard (looks.js)
 //! world.rs      gateway and services, and what the services themselves say
 //! journeys.rs   each kind of user, from the sign-in to the sign-out
+//! forms.rs      what people change, and that it is changed
 //! landing.rs    who is not signed in
 //! ```
 
@@ -15,6 +16,7 @@
 mod harness;
 
 mod chromium;
+mod forms;
 mod journeys;
 mod landing;
 mod looks;
