@@ -35,6 +35,13 @@ pub(crate) fn message(text: &str) -> Vec<u8> {
 /// {…}            the body is this JSON
 /// ```
 pub(crate) fn expect(case: &str, response: &Response, expectation: &str) {
+    if let Err(wrong) = compare(case, response, expectation) {
+        panic!("{wrong}");
+    }
+}
+
+/// The same as a value, for tests that tell all that is wrong at once.
+pub(crate) fn compare(case: &str, response: &Response, expectation: &str) -> Result<(), String> {
     let mut lines = expectation.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().expect("an expectation has a status");
     let got = format!("{} {}", response.status, response.reason());
@@ -46,12 +53,11 @@ pub(crate) fn expect(case: &str, response: &Response, expectation: &str) {
         wrong.push("a whole answer".to_owned());
     }
     wrong.extend(lines.filter(|line| !holds(response, line)).map(str::to_owned));
-    assert!(
-        wrong.is_empty(),
-        "\n{case}\nexpected: {}\ngot: {response:?}\nbody: {}\n",
-        wrong.join("\n"),
-        response.text()
-    );
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let (wrong, body) = (wrong.join("\n"), response.text());
+    Err(format!("\n{case}\nexpected: {wrong}\ngot: {response:?}\nbody: {body}\n"))
 }
 
 fn holds(response: &Response, line: &str) -> bool {

@@ -36,9 +36,9 @@ pub(crate) struct Gateway {
     stdout: Heard,
 }
 
-/// What a process wrote to one of its outputs, and that it wrote more.
+/// What a process wrote to one of its outputs; the sender tells of more, and whether that was the end.
 #[derive(Clone)]
-struct Heard(Arc<(Mutex<Vec<u8>>, watch::Sender<()>)>);
+struct Heard(Arc<(Mutex<Vec<u8>>, watch::Sender<bool>)>);
 
 impl Builder {
     /// More lines for `conf/hilum.yaml`, such as `connections: { header: 1s }`.
@@ -122,7 +122,7 @@ impl Builder {
         let stderr = Heard::to(child.stderr.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
         let ready = tokio::select! {
             ready = stderr.find(read_ready) => ready,
-            status = child.wait() => return Err((status.expect("it was waited for"), stderr.text())),
+            status = child.wait() => return Err((status.expect("it was waited for"), stderr.whole().await)),
         };
         let (listeners, admin) = ready;
         Ok(Gateway { child, dir, listeners, admin, stderr, stdout })
@@ -264,7 +264,7 @@ impl Drop for Gateway {
 impl Heard {
     /// Listens on a thread, so that the process never waits for a test to read.
     fn to(output: std::os::fd::OwnedFd) -> Heard {
-        let heard = Heard(Arc::new((Mutex::default(), watch::Sender::new(()))));
+        let heard = Heard(Arc::new((Mutex::default(), watch::Sender::new(false))));
         let listener = heard.clone();
         std::thread::spawn(move || {
             let (mut file, mut piece) = (std::fs::File::from(output), vec![0; 64 * 1024]);
@@ -275,14 +275,24 @@ impl Heard {
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
                     .extend_from_slice(&piece[..length]);
-                listener.0.1.send_replace(());
+                listener.0.1.send_replace(false);
             }
+            listener.0.1.send_replace(true);
         });
         heard
     }
 
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)).into_owned()
+    }
+
+    /// All of it, after the process has ended.
+    async fn whole(&self) -> String {
+        let mut changes = self.0.1.subscribe();
+        within("the end of the output", changes.wait_for(|is_the_end| *is_the_end))
+            .await
+            .expect("the sender lives in self");
+        self.text()
     }
 
     async fn find<T>(&self, look: impl Fn(&str) -> Option<T>) -> T {

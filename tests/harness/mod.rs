@@ -24,7 +24,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use client::{Client, Response};
-pub(crate) use expect::{check, expect, message};
+pub(crate) use expect::{check, compare, expect, message};
 pub(crate) use gateway::{Builder, Gateway};
 pub(crate) use metrics::Samples;
 pub(crate) use redis::{Redis, Sentinel, command};
