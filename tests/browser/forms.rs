@@ -99,8 +99,7 @@ async fn an_institution_adds_and_removes_a_doctor_and_changes_itself() {
     looks::by_keyboard(&tab, "institution-doctors-new").await;
     tab.click("dialog[open] [data-close]").await;
     doctor.truncate(4);
-    doctor.extend([("#password", "Doctora.2026"), ("#confirm", "Doctora.2026")]);
-    tab.choose("#especialidad", "Cardiología").await;
+    doctor.extend([("list #especialidad", "Cardiología"), ("#password", "Doctora.2026"), ("#confirm", "Doctora.2026")]);
     add(&tab, "new-doctor", &doctor, "Se agregó a Aurora Quiroga Sáenz.").await;
     tab.settled("/institution/doctors").await;
     let made = |found: &Value| {
@@ -108,7 +107,7 @@ async fn an_institution_adds_and_removes_a_doctor_and_changes_itself() {
         list.into_iter().find(|one| one["first_name"] == "Aurora")
     };
     let found = made(&world.ask(&caller, "institutions /api/v1/institutions/doctors").await).expect("the new doctor");
-    assert_eq!(found["medical_license"], "CED-9000001");
+    assert_eq!((&found["medical_license"], &found["specialty_name"]), (&"CED-9000001".into(), &"Cardiología".into()));
 
     tab.click("[aria-label='Dar de baja a Aurora Quiroga Sáenz']").await;
     tab.reads("ya no podrá iniciar sesión").await;
@@ -202,7 +201,10 @@ async fn add(tab: &Tab, dialog: &str, fields: &[(&str, &str)], said: &str) {
     tab.click(&format!("[data-open={dialog}]")).await;
     tab.until(&format!("document.querySelector('#{dialog}').open")).await;
     for (field, text) in fields {
-        tab.fill(field, text).await;
+        match field.strip_prefix("list ") {
+            Some(list) => tab.choose(list, text).await,
+            None => tab.fill(field, text).await,
+        }
     }
     tab.click(&format!("#{dialog} [type=submit]")).await;
     tab.reads(said).await;
