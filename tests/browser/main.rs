@@ -8,6 +8,7 @@
 //! journeys.rs   each kind of user, from the sign-in to the sign-out
 //! forms.rs      what people change, and that it is changed
 //! landing.rs    who is not signed in
+//! watch.rs      that whatever is wrong with a page is seen
 //! ```
 
 #![allow(clippy::large_futures, reason = "a test runs once")]
@@ -21,4 +22,5 @@ mod journeys;
 mod landing;
 mod looks;
 mod tab;
+mod watch;
 mod world;

@@ -156,14 +156,19 @@ impl Tab {
         self.size((width, height)).await;
     }
 
+    /// What went wrong since the last time this was asked.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.chromium.problems()
+    }
+
     /// What went wrong until now is known.
     pub(crate) fn forget(&self) {
-        drop(self.chromium.problems());
+        drop(self.problems());
     }
 
     /// Fails unless exactly this went wrong since the last time it was asked, in any order.
     pub(crate) fn went_wrong(&self, place: &str, expected: &[&str]) {
-        let mut problems = self.chromium.problems();
+        let mut problems = self.problems();
         problems.sort();
         assert_eq!(problems, expected, "{place}");
     }
