@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -17,7 +18,10 @@ use tokio::sync::oneshot;
 use crate::harness::within;
 
 /// The shell gives the browser our pipes as descriptors 3 and 4, where `--remote-debugging-pipe` looks for them.
-const START: &str = r#"exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>&2"#;
+const SHELL: &str = r#"exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>&2"#;
+/// How long a browser may take that nobody has started on this machine before.
+const START: Duration = Duration::from_secs(60);
+const RUNS: &str = "chromium is installed (`make test` does it) and runs";
 const SWITCHES: &[&str] = &[
     "--headless=new",
     "--no-sandbox",
@@ -60,7 +64,7 @@ impl Chromium {
     pub(crate) async fn start(origin: &str) -> Chromium {
         let profile = tempfile::tempdir().expect("a folder for the profile");
         let mut child = Command::new("sh")
-            .args(["-c", START, "chromium"])
+            .args(["-c", SHELL, "chromium"])
             .args(SWITCHES)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .env("TZ", "America/Monterrey")
@@ -79,7 +83,9 @@ impl Chromium {
         let session = String::new();
         let mut chromium =
             Chromium { child, group, _profile: profile, orders, next: AtomicU64::new(1), session, heard };
-        let target = chromium.order("Target.createTarget", json!({ "url": "about:blank" })).await;
+        let target = chromium.send("Target.createTarget", json!({ "url": "about:blank" })).await;
+        let target = tokio::time::timeout(START, target).await.expect("chromium starts").expect(RUNS);
+        let target = &target["result"];
         let to = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = chromium.order("Target.attachToTarget", to).await;
         attached["sessionId"].as_str().expect("a session").clone_into(&mut chromium.session);
@@ -91,6 +97,15 @@ impl Chromium {
 
     /// Sends one order and waits for its answer. The error is the browser's own text.
     pub(crate) async fn try_order(&self, method: &str, params: Value) -> Result<Value, String> {
+        let answered = self.send(method, params).await;
+        let mut answer = within(method, answered).await.expect(RUNS);
+        match answer["error"]["message"].as_str() {
+            Some(text) => Err(format!("{method}: {text}")),
+            None => Ok(answer["result"].take()),
+        }
+    }
+
+    async fn send(&self, method: &str, params: Value) -> oneshot::Receiver<Value> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut order = json!({ "id": id, "method": method, "params": params });
         if !self.session.is_empty() {
@@ -100,12 +115,8 @@ impl Chromium {
         lock(&self.heard.waiting).insert(id, answer);
         let mut text = order.to_string().into_bytes();
         text.push(0);
-        self.orders.lock().await.write_all(&text).await.expect("chromium is installed (`make test` does it) and runs");
-        let mut answer = within(method, answered).await.expect("chromium runs");
-        match answer["error"]["message"].as_str() {
-            Some(text) => Err(format!("{method}: {text}")),
-            None => Ok(answer["result"].take()),
-        }
+        self.orders.lock().await.write_all(&text).await.expect(RUNS);
+        answered
     }
 
     pub(crate) async fn order(&self, method: &str, params: Value) -> Value {

@@ -131,7 +131,11 @@ const INSTITUTION: &[Page] = &[
             ("institutions /api/v1/institutions/patients", |found| {
                 let list = items(&found["patients"]);
                 let verified = list.iter().filter(|one| one["is_verified"] == true).count();
-                vec![format!("Pacientes {}", list.len()), format!("Pacientes verificados {verified}")]
+                vec![
+                    format!("Pacientes {}", list.len()),
+                    format!("Pacientes verificados {verified}"),
+                    "Nuevos este mes ".to_owned(),
+                ]
             }),
         ],
     },
@@ -266,10 +270,9 @@ async fn journey(user_type: &str, pages: &[Page]) {
 
     tab.click("#logout").await;
     tab.settled("/index.html").await;
+    tab.back("/index.html").await;
     tab.go(pages[0].path, "/index.html").await;
     assert!(tab.text().await.contains("Iniciar sesión"), "who is out is asked to sign in");
-    tab.eval("history.back()").await;
-    tab.settled("/index.html").await;
     tab.went_wrong("signed out", &[]);
     tab.close().await;
 }

@@ -20,10 +20,59 @@ async fn the_landing_page_says_what_is_missing_and_what_was_refused() {
     tab.fill("#email", "lucia.mendoza@example.com").await;
     tab.fill("#password", "no es esta").await;
     tab.press("Enter").await;
-    tab.until("document.querySelector('#login-form .form-message').innerText.startsWith('Error de autenticación')")
+    tab.until("document.querySelector('#login-form .form-message').innerText.startsWith('No se pudo iniciar sesión')")
         .await;
     looks::at(&tab, "landing-refused").await;
     tab.went_wrong("a refused sign-in", &["401 POST /api/web/auth/login"]);
+
+    // The right password of another kind of account is no sign-in either, and is told in the same words.
+    let patient = account("patient");
+    tab.click("input[name=kind][value=doctor]").await;
+    tab.fill("#password", patient.password).await;
+    tab.press("Enter").await;
+    tab.until("!document.querySelector('#login-form [type=submit]').disabled").await;
+    tab.reads("No se pudo iniciar sesión.").await;
+    tab.went_wrong("a sign-in as somebody else", &["403 POST /api/web/auth/doctor/login"]);
+    for kind in ["patient", "doctor", "institution", "admin"] {
+        let account = account(kind);
+        tab.go("/", "/").await;
+        tab.click(&format!("input[name=kind][value={kind}]")).await;
+        sign_in(&tab, account.email, account.password, &format!("/{kind}/dashboard")).await;
+        tab.click("#logout").await;
+        tab.settled("/index.html").await;
+    }
+    tab.went_wrong("sign-ins by kind", &[]);
+    tab.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_writes_to_us_learns_whether_it_arrived() {
+    let world = World::start().await;
+    let tab = world.browser().await;
+    tab.go("/", "/").await;
+    tab.fill("#c-name", "Graciela Peña").await;
+    tab.fill("#c-email", "graciela@").await;
+    tab.click("#contact-form [type=submit]").await;
+    tab.reads("Escriba un correo como nombre@ejemplo.com.").await;
+    tab.reads("Falta este dato: mensaje.").await;
+    looks::at(&tab, "landing-contact-incomplete").await;
+    tab.fill("#c-email", "graciela@example.com").await;
+    tab.fill("#c-message", "¿Cómo registro mi clínica?").await;
+    tab.click("#contact-form [type=submit]").await;
+    tab.reads("Mensaje enviado exitosamente. Tiempo de respuesta estimado: 24 horas.").await;
+    looks::at(&tab, "landing-contact-sent").await;
+    tab.went_wrong("a message", &[]);
+    let kept = std::fs::read_to_string(world.gateway.folder().join("contact.jsonl")).expect("messages are kept");
+    assert!(kept.contains("¿Cómo registro mi clínica?") && kept.lines().count() == 1, "{kept}");
+
+    // A page that lets too much through is told so by the gateway.
+    tab.fill("#c-name", "Graciela Peña").await;
+    tab.fill("#c-email", "graciela@example.com").await;
+    tab.eval("document.querySelector('#c-message').value = 'a'.repeat(70000)").await;
+    tab.click("#contact-form [type=submit]").await;
+    tab.reads("La petición es demasiado grande").await;
+    looks::at(&tab, "landing-contact-refused").await;
+    tab.went_wrong("a message that is too long", &["413 POST /api/web/contact"]);
     tab.close().await;
 }
 

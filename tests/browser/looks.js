@@ -22,7 +22,7 @@
   ids.filter((id, at) => ids.indexOf(id) !== at).forEach((id) => wrong.push(`two of #${id}`));
 
   // Everything that can be used has a name.
-  for (const field of document.querySelectorAll('input, select, textarea')) {
+  for (const field of document.querySelectorAll('input:not([type=hidden]), select, textarea')) {
     if (!field.labels?.length && !field.ariaLabel) wrong.push(`no label: ${name(field)} ${field.name}`);
   }
   for (const node of document.querySelectorAll('a, button')) {

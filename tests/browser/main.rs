@@ -6,7 +6,9 @@
 //! looks.rs      what every page must keep: width, contrast, labels, keyboard (looks.js)
 //! world.rs      gateway and services, and what the services themselves say
 //! journeys.rs   each kind of user, from the sign-in to the sign-out
+//! forms.rs      what people change, and that it is changed
 //! landing.rs    who is not signed in
+//! watch.rs      that whatever is wrong with a page is seen
 //! ```
 
 #![allow(clippy::large_futures, reason = "a test runs once")]
@@ -15,8 +17,10 @@
 mod harness;
 
 mod chromium;
+mod forms;
 mod journeys;
 mod landing;
 mod looks;
 mod tab;
+mod watch;
 mod world;

@@ -49,6 +49,17 @@ impl Tab {
         self.settled(path).await;
     }
 
+    /// Goes back to the page before, which may lead to another one.
+    pub(crate) async fn back(&self, path: &str) {
+        let history = self.chromium.order("Page.getNavigationHistory", json!({})).await;
+        let before = history["currentIndex"].as_u64().and_then(|at| usize::try_from(at).ok()?.checked_sub(1));
+        let entry = &history["entries"][before.expect("a page before this one")]["id"];
+        self.eval("window.isOld = true").await;
+        self.chromium.order("Page.navigateToHistoryEntry", json!({ "entryId": entry })).await;
+        self.until("!window.isOld").await;
+        self.settled(path).await;
+    }
+
     /// Waits until the page of this path is there and all its panels have what they show.
     pub(crate) async fn settled(&self, path: &str) {
         let there = format!(
@@ -98,6 +109,22 @@ impl Tab {
         self.chromium.order("Input.insertText", json!({ "text": text })).await;
     }
 
+    /// Chooses an entry of a list by its words.
+    pub(crate) async fn choose(&self, selector: &str, words: &str) {
+        let choose = format!(
+            "(() => {{ const list = document.querySelector({}); const entry = [...list.options].find((one) => one.text === {}); \
+             if (entry) {{ list.value = entry.value; list.dispatchEvent(new Event('change')); }} return !!entry; }})()",
+            json!(selector),
+            json!(words)
+        );
+        self.until(&choose).await;
+    }
+
+    /// Waits until these words can be read.
+    pub(crate) async fn reads(&self, words: &str) {
+        self.until(&format!("document.body.innerText.replace(/\\s+/g, ' ').includes({})", json!(words))).await;
+    }
+
     pub(crate) async fn press(&self, key: &str) {
         let code = if key == "Enter" { 13 } else { 9 };
         let text = if key == "Enter" { "\r" } else { "" };
@@ -114,26 +141,34 @@ impl Tab {
         format!(" {} ", text.as_str().unwrap_or_default())
     }
 
-    /// A picture of the whole page.
-    pub(crate) async fn picture(&self, name: &str) {
+    /// A picture of the whole page, in a window as high as it is: what is fixed to its edges covers nothing.
+    pub(crate) async fn picture(&self, name: &str, (width, height): (u32, u32)) {
+        let whole = self.eval("document.documentElement.scrollHeight").await.as_u64().expect("a height");
+        self.size((width, height.max(u32::try_from(whole).expect("a page")))).await;
         self.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))").await;
-        let shot = self.chromium.order("Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
+        let shot = self.chromium.order("Page.captureScreenshot", json!({})).await;
         let picture = base64::engine::general_purpose::STANDARD
             .decode(shot["data"].as_str().expect("a picture"))
             .expect("the protocol sends base64");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser");
         std::fs::create_dir_all(&folder).expect("a folder for pictures");
         std::fs::write(folder.join(format!("{name}.png")), picture).expect("a file of our own");
+        self.size((width, height)).await;
+    }
+
+    /// What went wrong since the last time this was asked.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.chromium.problems()
     }
 
     /// What went wrong until now is known.
     pub(crate) fn forget(&self) {
-        drop(self.chromium.problems());
+        drop(self.problems());
     }
 
     /// Fails unless exactly this went wrong since the last time it was asked, in any order.
     pub(crate) fn went_wrong(&self, place: &str, expected: &[&str]) {
-        let mut problems = self.chromium.problems();
+        let mut problems = self.problems();
         problems.sort();
         assert_eq!(problems, expected, "{place}");
     }

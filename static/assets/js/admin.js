@@ -6,6 +6,19 @@ import { empty, facts, figures, form, listing, panel, rows, service, source, tag
 
 const KINDS = { 1: 'Clínica preventiva', 2: 'Aseguradora', 3: 'Salud pública', 4: 'Hospital', 5: 'Centro de salud' };
 const IDS = { preventive_clinic: 1, insurer: 2, public_health: 3, hospital: 4, health_center: 5 };
+const PAGE = 100;
+const PAGES = 20;
+/** All pages of a list, one after the other; `cut` when it goes on after the last that is asked for. */
+async function everything(load) {
+  const all = [];
+  for (let page = 0; page < PAGES; page += 1) {
+    const items = await load(page);
+    all.push(...items);
+    if (items.length < PAGE) return { all, cut: false };
+  }
+  return { all, cut: true };
+}
+const least = (cut) => cut && h('p', { class: 'notice' }, `Se muestran los primeros ${number(PAGE * PAGES)}; hay más.`);
 /** The services answer with a bare list, older ones with the list under its name. */
 const list = (found, key) => (Array.isArray(found) ? found : found?.[key] ?? []);
 
@@ -54,20 +67,20 @@ const pages = {
   },
 
   'admin-institutions'() {
-    const found = source(async () => list((await call('/api/web/admin/institutions')).institutions, 'institutions'));
-    panel('institutions', found, (rows) => listing({
-      caption: 'Instituciones de la plataforma', rows, none: 'Aún no hay instituciones.', words: ['institución', 'instituciones'],
+    const found = source(() => everything(async (page) => list((await call(`/api/web/admin/institutions?skip=${page * PAGE}&limit=${PAGE}`)).institutions, 'institutions')));
+    panel('institutions', found, ({ all, cut }) => [least(cut), listing({
+      caption: 'Instituciones de la plataforma', rows: all, none: 'Aún no hay instituciones.', words: ['institución', 'instituciones'],
       search: (row) => `${row.name ?? ''} ${row.contact_email ?? ''} ${row.license_number ?? ''}`,
       columns: [
         { label: 'Institución', cell: (row) => or(row.name) },
         { label: 'Tipo', cell: (row) => KINDS[row.institution_type_id] ?? or(row.institution_type) },
-        { label: 'Licencia', cell: (row) => or(row.license_number) },
+        { label: 'Licencia', keep: true, cell: (row) => or(row.license_number) },
         { label: 'Correo', cell: (row) => mail(row.contact_email) },
         { label: 'Verificación', cell: (row) => (row.is_verified ? tag('Verificada', 'ok') : tag('Sin verificar', 'warn')) },
       ],
-    }));
-    form($('#institution-form'), async ({ confirm_password: _, website, ...values }) => {
-      const body = { ...values, institution_type_id: IDS[values.institution_type], ...(website && { website }) };
+    })]);
+    form($('#institution-form'), async ({ confirm_password: _, institution_type: kind, website, ...values }) => {
+      const body = { ...values, institution_type_id: IDS[kind], ...(website && { website }) };
       await call('/api/web/admin/institutions', { method: 'POST', body });
       $('#new-institution').close();
       toast(`Se agregó ${values.name}.`);
@@ -76,20 +89,20 @@ const pages = {
   },
 
   'admin-admins'() {
-    const found = source(async () => list((await call('/api/web/admin/admins?page=1&limit=100')).admins, 'admins'));
-    panel('admins', found, (rows) => listing({
-      caption: 'Administradores de la plataforma', rows, none: 'Aún no hay administradores.', words: ['administrador', 'administradores'],
+    const found = source(() => everything(async (page) => list((await call(`/api/web/admin/admins?page=${page + 1}&limit=${PAGE}`)).admins, 'admins')));
+    panel('admins', found, ({ all, cut }) => [least(cut), listing({
+      caption: 'Administradores de la plataforma', rows: all, none: 'Aún no hay administradores.', words: ['administrador', 'administradores'],
       search: (row) => `${name(row)} ${row.email ?? ''} ${row.department ?? ''}`,
       columns: [
         { label: 'Nombre', cell: name },
         { label: 'Correo', cell: (row) => mail(row.email) },
         { label: 'Área', cell: (row) => or(row.department) },
-        { label: 'Teléfono', cell: (row) => or(row.phone) },
+        { label: 'Teléfono', keep: true, cell: (row) => or(row.phone) },
         { label: 'Último acceso', cell: (row) => (row.last_login ? moment(row.last_login) : 'Nunca') },
-        { label: 'Desde', cell: (row) => day(row.created_at) },
+        { label: 'Desde', keep: true, cell: (row) => day(row.created_at) },
         { label: 'Estado', cell: (row) => tag(row.is_active ? 'Activo' : 'Inactivo', row.is_active ? 'ok' : '') },
       ],
-    }));
+    })]);
     form($('#admin-form'), async ({ confirm_password: _, phone, ...values }) => {
       await call('/api/web/admin/admins', { method: 'POST', body: phone ? { ...values, phone } : values });
       $('#new-admin').close();

@@ -2,7 +2,7 @@
 import { $, age, day, h, initials, mail, moment, money, name, or, plural, toDate } from './dom.js';
 import { call, data } from './api.js';
 import { columns as columnChart, donut } from './charts.js';
-import { contacts, empty, facts, figures, form, listing, panel, source, table, tellMissing } from './panel.js';
+import { contacts, empty, facts, figures, form, listing, panel, password, source, table, tellMissing } from './panel.js';
 import { record } from './record.js';
 
 const open = (patient) => h('a', { href: `/doctor/patient-detail/${encodeURIComponent(patient.id)}` }, name(patient));
@@ -10,7 +10,7 @@ const COLUMNS = [
   { label: 'Paciente', cell: open },
   { label: 'Edad', cell: (row) => { const years = age(row.date_of_birth); return years == null ? '—' : plural(years, 'año', 'años'); } },
   { label: 'Correo', cell: (row) => mail(row.contact_email) },
-  { label: 'Teléfono', cell: (row) => or(row.contact_phone) },
+  { label: 'Teléfono', keep: true, cell: (row) => or(row.contact_phone) },
   { label: 'Último acceso', cell: (row) => (row.last_login ? moment(row.last_login) : 'Nunca') },
 ];
 const AGES = [['0–17', 18], ['18–29', 30], ['30–44', 45], ['45–59', 60], ['60–74', 75], ['75+', 200]];
@@ -57,7 +57,8 @@ const pages = {
       const info = found.patient_info ?? {};
       const years = age(info.date_of_birth);
       $('#hello').textContent = name(info) || 'Expediente del paciente';
-      $('#contact').textContent = [years != null && plural(years, 'año', 'años'), info.date_of_birth && `nacimiento: ${day(info.date_of_birth)}`, info.contact_email, info.contact_phone].filter(Boolean).join(' · ');
+      const bits = [years != null && plural(years, 'año', 'años'), info.date_of_birth && `Nacimiento: ${day(info.date_of_birth)}`, info.contact_email, info.contact_phone];
+      $('#contact').replaceChildren(...bits.filter(Boolean).flatMap((bit, at) => [at ? ' · ' : '', h('span', null, bit)]));
       return found;
     }));
   },
@@ -72,6 +73,7 @@ const pages = {
   },
 
   'doctor-profile'() {
+    password();
     const edit = $('#practice-form');
     const profile = source(() => call('/api/v1/doctors/me/profile'));
     panel('card', profile, (found) => {

@@ -2,11 +2,13 @@
 import { $, age, day, h, initials, money, mail, moment, name, or, plural } from './dom.js';
 import { call, data } from './api.js';
 import { bars, byMonth, donut, sparkline } from './charts.js';
-import { confirmed, contacts, empty, facts, figures, form, listing, panel, rows, source, tag, tellMissing, toast } from './panel.js';
+import { confirmed, contacts, empty, facts, figures, form, listing, panel, password, rows, source, tag, tellMissing, toast } from './panel.js';
 
 const KINDS = { 1: 'Clínica preventiva', 2: 'Aseguradora', 3: 'Salud pública', 4: 'Hospital', 5: 'Centro de salud' };
 const verified = (person) => person.is_verified ?? person.validation_status === 'verified';
 const check = (person) => (verified(person) ? tag('Verificado', 'ok') : tag('Sin verificar', 'warn'));
+const RISKS = { high: ['Alto', 'bad'], medium: ['Medio', 'warn'], low: ['Bajo', 'ok'] };
+const risk = ({ risk_level: level }) => (level ? tag(...(RISKS[level] ?? [level])) : '—');
 const ofDoctor = (patient) => or(patient.doctor_name ?? [patient.doctor_first_name, patient.doctor_last_name].filter(Boolean).join(' '));
 
 const pages = {
@@ -21,8 +23,8 @@ const pages = {
     /** A figure of a service that gave no answer is unknown, whatever number stands there. */
     const known = (found, part, value) => (found.missing?.includes(part) ? null : value);
     panel('figures', board, (found) => figures([
-      ['Médicos', known(found, 'doctors', found.total_doctors)], ['Médicos activos', known(found, 'doctors', found.active_doctors)],
-      ['Pacientes', known(found, 'patients', found.total_patients)], ['Pacientes verificados', known(found, 'patients', found.verified_patients)],
+      ['Médicos', known(found, 'doctors', found.total_doctors)], ['Pacientes', known(found, 'patients', found.total_patients)],
+      ['Pacientes verificados', known(found, 'patients', found.verified_patients)], ['Nuevos este mes', known(found, 'patients', found.new_patients_this_month)],
     ]));
     panel('verified', board, (found) => {
       const [all, good] = [known(found, 'patients', found.total_patients), known(found, 'patients', found.verified_patients)];
@@ -68,8 +70,15 @@ const pages = {
         { label: 'Acciones', act: true, cell: (row) => row.is_active !== false && h('button', { type: 'button', class: 'button danger small', 'aria-label': `Dar de baja a ${name(row)}`, onclick: () => remove(row) }, 'Dar de baja') },
       ],
     }));
-    form($('#doctor-form'), async (values) => {
-      await call('/api/web/institution/doctors', { method: 'POST', body: values });
+    // Only the doctors that there are say which specialties there are; without them the field is not shown.
+    const known = call('/api/v1/doctors?limit=1000').then((all) => {
+      const specialties = new Map(all.filter((one) => one.specialty_id && one.specialty_name).map((one) => [one.specialty_name, one.specialty_id]));
+      $('#especialidad').append(...[...specialties].sort(([a], [b]) => a.localeCompare(b, 'es')).map(([label, id]) => h('option', { value: id }, label)));
+      $('#specialty-field').hidden = !specialties.size;
+    });
+    known.catch(() => {}); // a doctor is made without one as well
+    form($('#doctor-form'), async ({ especialidad, ...values }) => {
+      await call('/api/web/institution/doctors', { method: 'POST', body: especialidad ? { ...values, especialidad } : values });
       $('#new-doctor').close();
       toast(`Se agregó a ${values.nombre} ${values.apellido}.`);
       doctors.again();
@@ -82,20 +91,21 @@ const pages = {
     panel('patients', source(() => data('/api/web/institution/patients')), ({ patients: list = [] }) => listing({
       caption: 'Pacientes de la institución', rows: list, none: 'Aún no hay pacientes.', words: ['paciente', 'pacientes'],
       search: (row) => `${name(row)} ${row.contact_email ?? ''} ${ofDoctor(row)}`,
-      filters: { 'Todos': null, 'Verificados': verified, 'Sin verificar': (row) => !verified(row) },
+      filters: { 'Todos': null, 'Verificados': verified, 'Sin verificar': (row) => !verified(row), 'Riesgo alto': (row) => row.risk_level === 'high' },
       columns: [
-        { label: 'Paciente', cell: name },
+        { label: 'Paciente', cell: (row) => h('span', null, name(row), h('small', null, mail(row.contact_email))) },
         { label: 'Edad', keep: true, cell: (row) => { const years = age(row.date_of_birth); return years == null ? '—' : plural(years, 'año', 'años'); } },
-        { label: 'Correo', cell: (row) => mail(row.contact_email) },
         { label: 'Médico', cell: ofDoctor },
         { label: 'Alta', keep: true, cell: (row) => day(row.created_at) },
         { label: 'Última actividad', cell: (row) => moment(row.last_activity) },
+        { label: 'Riesgo', cell: risk },
         { label: 'Estado', cell: check },
       ],
     }));
   },
 
   'institution-profile'() {
+    password();
     const edit = $('#institution-form');
     const path = `/api/v1/institutions/${encodeURIComponent(edit.dataset.id)}`;
     const profile = source(() => call(path));
@@ -105,8 +115,8 @@ const pages = {
         contacts({ email: found.contact_email, website: found.website }),
         facts([['Número de licencia', or(found.license_number)], ['Verificación', check(found)]])];
     });
-    form(edit, async ({ website, ...values }) => {
-      await call(path, { method: 'PUT', body: website ? { ...values, website } : values });
+    form(edit, async (values) => {
+      await call(path, { method: 'PUT', body: values }); // an empty website takes the old one away
       profile.again();
       return 'Los datos se guardaron.';
     });

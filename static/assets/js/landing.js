@@ -44,7 +44,8 @@ $('#reveal').addEventListener('click', ({ currentTarget: button }) => {
 form(login, async ({ kind, email, password }) => {
   const path = TYPES.includes(kind) ? `/api/web/auth/${kind}/login` : '/api/web/auth/login';
   const { data } = await call(path, { method: 'POST', body: { email, password }, stay: true }).catch((error) => {
-    throw error.status === 401 || error.status === 403 ? new Error(`${error.message.replace(/\.$/, '')}. Revise el correo, la contraseña y el tipo de cuenta.`) : error;
+    // What the gateway says to programs is not always Spanish, and tells no more than this.
+    throw error.status === 401 || error.status === 403 ? new Error('No se pudo iniciar sesión. Revise el correo, la contraseña y el tipo de cuenta.') : error;
   });
   if (!TYPES.includes(data?.user_type)) throw new Error('Este tipo de cuenta no tiene páginas aquí.');
   sessionStorage.setItem('type', data.user_type);

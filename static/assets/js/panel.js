@@ -1,5 +1,6 @@
 // Panels that load, fail and may be empty; tables and lists; forms, dialogs and short messages.
 import { $, h, icon, plural } from './dom.js';
+import { call } from './api.js';
 
 /** One answer that several panels read: asked once, and again for all of them after a failure. */
 export function source(load) {
@@ -12,7 +13,8 @@ export function panel(key, from, render) {
   if (!box) return;
   const draw = async () => {
     box.setAttribute('aria-busy', 'true');
-    box.replaceChildren(h('p', { class: 'sr' }, 'Cargando…'), ...[1, 2, 3].map(() => h('div', { class: 'bone', 'aria-hidden': 'true' })));
+    // What is there already stays until the new is: nothing jumps under a finger.
+    if (!box.firstChild || $('.state.bad', box)) box.replaceChildren(h('p', { class: 'sr' }, 'Cargando…'), ...[1, 2, 3].map(() => h('div', { class: 'bone', 'aria-hidden': 'true' })));
     try {
       box.replaceChildren(...[render(await from.get())].flat(Infinity).filter(Boolean));
     } catch (error) {
@@ -103,7 +105,8 @@ function complaint(input, form) {
   const { validity, value } = input;
   if (validity.valueMissing || (input.required && !value.trim())) return `Falta este dato: ${label}.`;
   if (validity.typeMismatch) return input.type === 'email' ? 'Escriba un correo como nombre@ejemplo.com.' : 'Escriba una dirección completa, con https://.';
-  if (validity.tooShort) return `Escriba al menos ${input.minLength} caracteres.`;
+  if (input.type === 'tel' && value && !/^\+?[\d ()-]{7,30}$/.test(value.trim())) return 'Escriba un teléfono como +52 81 5550 1001.';
+  if (validity.tooShort || (value && value.length < input.minLength)) return `Escriba al menos ${input.minLength} caracteres.`;
   if (validity.badInput || validity.stepMismatch) return 'Escriba un número válido.';
   if (validity.rangeUnderflow || validity.rangeOverflow) return input.type === 'date' ? 'La fecha no puede ser futura.' : `Escriba un número entre ${input.min} y ${input.max || 'más'}.`;
   if (input.type === 'email' && value && !/^[\w.%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}$/.test(value)) return 'Escriba un correo como nombre@ejemplo.com.';
@@ -130,7 +133,7 @@ function mark(input, text) {
 export function form(node, send) {
   const message = $('.form-message', node);
   const tell = (text, tone) => { message.textContent = text; message.className = `form-message ${tone}`; };
-  const fields = [...node.querySelectorAll('input:not([type=radio]), select, textarea')];
+  const fields = [...node.querySelectorAll('input:not([type=radio], [type=checkbox], [type=hidden]), select, textarea')];
   fields.forEach((input) => input.addEventListener('input', () => input.hasAttribute('aria-invalid') && mark(input, complaint(input, node))));
   node.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -148,6 +151,16 @@ export function form(node, send) {
       tell(error.message, 'bad');
     }
     button.disabled = false;
+  });
+}
+
+/** The form that changes the password, the same for everybody. */
+export function password() {
+  const node = $('#password-form');
+  form(node, async ({ current_password, new_password }) => {
+    await call('/api/web/auth/change-password', { method: 'POST', body: { current_password, new_password } });
+    node.reset();
+    return 'Su contraseña se cambió.';
   });
 }
 

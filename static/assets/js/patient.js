@@ -1,8 +1,8 @@
 // The patient's pages.
-import { $, capital, day, h, initials, moment, name, number, or, plural, yes } from './dom.js';
-import { call, data } from './api.js';
+import { $, h, initials, moment, name, number, or, plural, yes } from './dom.js';
+import { data } from './api.js';
 import { gauge } from './charts.js';
-import { contacts, empty, facts, form, panel, rows, source, tag, tellMissing } from './panel.js';
+import { contacts, empty, facts, panel, rows, source, tag, tellMissing } from './panel.js';
 import { activity, bmiScale, record } from './record.js';
 
 const pages = {
@@ -48,28 +48,6 @@ const pages = {
       return [h('div', { class: 'person' }, h('span', { class: 'avatar', 'aria-hidden': 'true' }, initials(or(institution.name))), h('div', null, h('h3', null, or(institution.name)), h('p', { class: 'muted' }, or(institution.type)))),
         contacts({ ...institution, place })];
     });
-  },
-
-  'patient-profile'() {
-    const profile = source(() => data('/api/web/patient/profile'));
-    const edit = $('#info-form');
-    edit.elements.date_of_birth.max = new Date().toISOString().slice(0, 10);
-    panel('info', profile, ({ personal_info: info }) => {
-      if (!info) return empty('Sin datos personales.');
-      for (const key of ['first_name', 'last_name', 'date_of_birth']) edit.elements[key].value = info[key] ?? '';
-      edit.hidden = false;
-      return h('p', { class: 'hint' }, `Correo principal: ${or(info.primary_email)}`);
-    });
-    form(edit, async (values) => {
-      await call(`/api/v1/patients/${encodeURIComponent(edit.dataset.user)}`, { method: 'PUT', body: values });
-      return 'Sus datos se guardaron.';
-    });
-    const KINDS = { personal: 'Personal', work: 'Trabajo', home: 'Casa', mobile: 'Móvil', emergency: 'Emergencia', other: 'Otro' };
-    const marks = (item, kind) => h('span', null, item.is_primary && [tag('Principal', 'ok'), ' '], tag(item.is_verified ? 'Verificado' : 'Sin verificar', item.is_verified ? 'ok' : 'warn'), ' ', kind && tag(KINDS[kind] ?? capital(kind)));
-    panel('emails', profile, ({ emails }) => rows(emails, (item) => [h('b', null, or(item.email_address)), marks(item, item.email_type)], 'Sin correos registrados.'));
-    panel('phones', profile, ({ phones }) => rows(phones, (item) => [h('b', null, or(item.phone_number)), marks(item, item.phone_type)], 'Sin teléfonos registrados.'));
-    panel('addresses', profile, ({ addresses }) => rows(addresses, (item) => [
-      h('div', null, h('b', null, or(item.street_address)), h('small', null, [item.neighborhood, item.postal_code, item.city].filter(Boolean).join(', '))), marks(item, item.address_type)], 'Sin domicilios registrados.'));
   },
 };
 
