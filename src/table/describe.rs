@@ -134,7 +134,7 @@ impl Description {
 }
 
 /// What templates read of these routes and of every reason. `source` is the file: where a value of a variable would be shown, the
-/// variable is shown in its place.
+/// variable is shown in its place, but in what clients ask for.
 pub(super) fn gateway<'f>(
     routes: &[Arc<Route>],
     source: &Node,
@@ -172,7 +172,11 @@ fn redact(value: &mut serde_json::Value, source: &Node) {
     match value {
         String(text) => *text = source.redact(std::mem::take(text)),
         Array(items) => items.iter_mut().for_each(|item| redact(item, source)),
-        Object(entries) => entries.values_mut().for_each(|entry| redact(entry, source)),
+        // What clients ask for is no secret, and they have to know it as it is.
+        Object(entries) => {
+            let others = entries.iter_mut().filter(|(name, _)| !["match", "path"].contains(&name.as_str()));
+            others.for_each(|(_, entry)| redact(entry, source));
+        }
         _ => {}
     }
 }
