@@ -94,7 +94,7 @@ async fn what_is_no_page_of_the_documentation_is_404() {
             ("POST /docs\nContent-Length: 0", "405 method_not_allowed\nallow: GET, HEAD"),
             ("GET /", "200\n~ href=\"/docs\""),
             ("GET /static/css/docs.css", "200\ncontent-type: *text/css*"),
-            ("GET /static/images/docs-way.svg", "200\ncontent-type: image/svg+xml*"),
+            ("GET /static/images/docs-way.svg", "200\ncontent-type: image/svg+xml; charset=utf-8"),
         ],
     )
     .await;
