@@ -20,6 +20,10 @@ impl Health {
         Some(Health { pools: pools.collect::<Vec<_>>().into_iter().collect::<Option<_>>()? })
     }
 
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.pools.iter()
+    }
+
     /// 200, or 503 when a service has no healthy peer. Figures only, no addresses.
     pub fn answer(&self) -> Answer {
         let mut services = serde_json::Map::new();

@@ -72,6 +72,7 @@ fn is_free(name: &str) -> Result<(), String> {
     let good = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric());
     match name {
         "user" => Err("`user` is the caller: choose another name".to_owned()),
+        "gateway" => Err("`gateway` is what the gateway says of itself: choose another name".to_owned()),
         "url_for" => Err("`url_for` writes links: choose another name".to_owned()),
         _ if !good || name.is_empty() => {
             Err(format!("`{name}` is no name for a template: write letters, digits and `_`"))

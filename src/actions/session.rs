@@ -59,6 +59,24 @@ impl Session {
         }
     }
 
+    /// The word of the file for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Session::Login(_) => "login",
+            Session::Logout(_) => "logout",
+            Session::Show(_) => "show",
+            Session::HandOut(_) => "hand_out",
+        }
+    }
+
+    /// The service that knows passwords.
+    pub fn service(&self) -> Option<&Arc<Pool>> {
+        match self {
+            Session::Login(login) => Some(&login.pool),
+            Session::Logout(_) | Session::Show(_) | Session::HandOut(_) => None,
+        }
+    }
+
     /// The token it is about.
     pub fn token(&self) -> &Arc<Token> {
         match self {

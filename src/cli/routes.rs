@@ -7,8 +7,7 @@ use hilum_filters::api::Registration;
 
 use super::load::{load, tell};
 use super::{Paths, print};
-use crate::actions::Action;
-use crate::table::{Access, Route};
+use crate::table::{Description, Line};
 
 pub(super) fn routes(paths: &Paths, filters: &[&'static [Registration]], json: bool) -> anyhow::Result<ExitCode> {
     let table = match load(paths, filters)? {
@@ -16,16 +15,12 @@ pub(super) fn routes(paths: &Paths, filters: &[&'static [Registration]], json: b
         Err(reports) => return tell(&reports, json),
     };
     if json {
-        let rows = table.routes.iter().map(|route| {
-            let (auth, does) = (auth(route), does(route));
-            serde_json::json!({ "name": &*route.name, "match": route.rule, "auth": auth, "action": route.action.name(), "does": does })
-        });
-        let rows: Vec<_> = rows.collect();
+        let rows: Vec<Description> = table.routes.iter().map(|route| Description::of(route)).collect();
         print(&serde_json::to_string_pretty(&rows)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<[String; 4]> =
-        table.routes.iter().map(|r| [r.rule.clone(), r.name.to_string(), auth(r), does(r)]).collect();
+        table.routes.iter().map(|r| Line::of(r)).map(|l| [l.rule, l.name, l.auth, l.does]).collect();
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
     let (rule, name, who) = (width(0), width(1), width(2));
     let mut text = String::new();
@@ -34,28 +29,4 @@ pub(super) fn routes(paths: &Paths, filters: &[&'static [Registration]], json: b
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn auth(route: &Route) -> String {
-    match &route.access {
-        Access::Public => "public".to_owned(),
-        Access::Token { token, optional, claims, .. } => match claims.to_string() {
-            _ if *optional => format!("{} or nobody", token.name()),
-            claims if claims.is_empty() => token.name().to_owned(),
-            claims => format!("{} {claims}", token.name()),
-        },
-    }
-}
-
-fn does(route: &Route) -> String {
-    let how = if route.is_buffered() && matches!(route.action, Action::Forward(_)) { " (buffered)" } else { "" };
-    match &route.action {
-        Action::Forward(forward) => format!("forward {}{how}", forward.pool.name()),
-        Action::Combine(combine) => {
-            let mut services: Vec<&str> = combine.parts.iter().map(|part| &**part.pool.name()).collect();
-            services.dedup();
-            format!("combine {}", services.join(", "))
-        }
-        action => action.name().to_owned(),
-    }
 }

@@ -55,6 +55,8 @@ pub struct Route {
     pub own_keys: Vec<String>,
     /// What its `rate` is written on: the route itself, or the group that hands it down.
     pub rate_of: String,
+    /// The innermost group that it is in.
+    pub group: Option<String>,
 }
 
 /// What groups and `defaults` hand down.
@@ -267,6 +269,7 @@ pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Pro
         own_limits: Vec::new(),
         own_keys: Vec::new(),
         rate_of: String::new(),
+        group: None,
     })
 }
 

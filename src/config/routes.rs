@@ -24,6 +24,8 @@ pub struct Routes {
     pub areas: Vec<Area>,
     /// The folder that paths in the file are relative to.
     pub base_dir: PathBuf,
+    /// The file as it was read: what is shown to others is redacted by it, so that no value of a variable is among it.
+    pub source: Node,
 }
 
 /// Where the templates of pages are.
@@ -78,7 +80,7 @@ pub fn read(node: &Node, base_dir: PathBuf, problems: &mut Vec<Problem>) -> Opti
     let file: File = node.read(problems)?;
     let nothing = Node { at: node.at, kind: Kind::Map(Vec::new()), written: None };
     let defaults = file.defaults.unwrap_or(nothing);
-    let mut walk = Walk { routes: Vec::new(), areas: Vec::new(), rates: Vec::new(), problems };
+    let mut walk = Walk { routes: Vec::new(), areas: Vec::new(), rates: Vec::new(), groups: Vec::new(), problems };
     walk.rates.extend(rate_of(&defaults, || "the defaults".to_owned()));
     walk.area(None, &defaults);
     let defaults = handed_down(&defaults);
@@ -90,7 +92,7 @@ pub fn read(node: &Node, base_dir: PathBuf, problems: &mut Vec<Problem>) -> Opti
         problems.push(Problem::new(file.routes.at, "there are no routes, so every request would be a 404"));
     }
     let pages = file.pages.and_then(|pages| Some(Placed { at: pages.at, value: pages.value.0? }));
-    Some(Routes { services: file.services, tokens: file.tokens, pages, routes, areas, base_dir })
+    Some(Routes { services: file.services, tokens: file.tokens, pages, routes, areas, base_dir, source: node.clone() })
 }
 
 struct Walk<'p> {
@@ -98,6 +100,8 @@ struct Walk<'p> {
     areas: Vec<Area>,
     /// Where the `rate` of each part around stands, and what that part is, the innermost last.
     rates: Vec<(At, String)>,
+    /// The groups around, the innermost last.
+    groups: Vec<String>,
     problems: &'p mut Vec<Problem>,
 }
 
@@ -145,9 +149,11 @@ impl Walk<'_> {
         let name =
             || format!("group {} {}", group.group.value, path.as_ref().map(ToString::to_string).unwrap_or_default());
         self.rates.extend(rate_of(&shared, name));
+        self.groups.push(group.group.value);
         for route in &group.routes.value {
             self.entry(route, path.as_ref(), &merged);
         }
+        self.groups.pop();
         self.rates.truncate(around);
     }
 
@@ -165,6 +171,7 @@ impl Walk<'_> {
                 Some((_, of)) => of.clone(),
                 None => format!("route {}", route.name.value),
             };
+            route.group = self.groups.last().cloned();
             self.routes.push(route);
         }
     }

@@ -26,6 +26,11 @@ impl ClaimRules {
         self.0.is_empty()
     }
 
+    /// Each claim with the values of which it must have one.
+    pub fn iter(&self) -> impl Iterator<Item = (&ClaimPath, &[String])> {
+        self.0.iter().map(|(path, values)| (path, &**values))
+    }
+
     /// Whether the claims are as the rules want them. An absent claim, a list or an object fits nothing.
     pub fn fit(&self, claims: &Claims) -> bool {
         self.0.iter().all(|(path, values)| {

@@ -73,6 +73,7 @@ struct Results {
 /// One limit, ready to count.
 #[derive(Debug)]
 pub struct Limit {
+    pub allow: Rate,
     pub key: Key,
     pub count: Count,
     buckets: Arc<Buckets>,
@@ -110,7 +111,7 @@ impl Rates {
 
     /// The limit of that place, with what is known of its keys.
     pub fn limit(&self, place: Place) -> Limit {
-        let (key, count) = (place.key.clone(), place.count);
+        let (allow, key, count) = (place.allow, place.key.clone(), place.count);
         let shared = self.shared.clone().map(|shared| (shared, format!("{place:?}").into()));
         let mut known = self.known.lock();
         known.retain(|_, buckets| buckets.strong_count() > 0);
@@ -119,7 +120,7 @@ impl Rates {
             known.insert(place, Arc::downgrade(&new));
             new
         });
-        Limit { key, count, buckets, shared, clock: self.clock.clone(), results: self.results.clone() }
+        Limit { allow, key, count, buckets, shared, clock: self.clock.clone(), results: self.results.clone() }
     }
 }
 

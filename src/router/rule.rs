@@ -43,6 +43,15 @@ impl From<&str> for Condition {
 }
 
 impl Methods {
+    /// As they are written; none where the rule names none.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let these = match self {
+            Methods::Any => &[],
+            Methods::These(these) => &these[..],
+        };
+        these.iter().map(Method::as_str)
+    }
+
     pub fn take(&self, method: &Method) -> bool {
         match self {
             Methods::Any => SERVED.contains(method),

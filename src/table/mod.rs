@@ -8,6 +8,7 @@ pub mod ask;
 mod compile;
 pub mod csrf;
 pub mod decide;
+mod describe;
 mod owner;
 mod pages;
 mod rates;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use access::Access;
 pub use compile::Parts;
+pub use describe::{Description, Line};
 pub use pages::Folder;
 pub use route::{Limits, Route};
 

@@ -62,6 +62,27 @@ impl Owner {
         Some(Owner { claims, proof })
     }
 
+    /// Which callers it is about.
+    pub(super) fn claims(&self) -> &ClaimRules {
+        &self.claims
+    }
+
+    /// The place of the parameter that must be equal to a claim, and the claim.
+    pub(super) fn equal(&self) -> Option<(usize, &ClaimPath)> {
+        match &self.proof {
+            Proof::Equal(place, claim) => Some((*place, claim)),
+            Proof::None | Proof::Ask(_) => None,
+        }
+    }
+
+    /// Who is asked.
+    pub(super) fn ask(&self) -> Option<&Ask> {
+        match &self.proof {
+            Proof::Ask(ask) => Some(ask),
+            Proof::None | Proof::Equal(..) => None,
+        }
+    }
+
     /// Whether the caller is one of these, as far as claims say. `params` are as they stand in the canonical path. An absent claim, a
     /// list or an object is equal to nothing, and nothing is an empty text's own.
     fn fits(&self, claims: &Claims, params: &[&str]) -> bool {

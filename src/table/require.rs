@@ -219,6 +219,16 @@ impl Asked {
 }
 
 impl Requirement {
+    /// Who is asked.
+    pub(super) fn ask(&self) -> Option<&Ask> {
+        self.asked.as_ref().map(|asked| &*asked.ask)
+    }
+
+    /// What a refusal is called, and its status.
+    pub(super) fn refuses_with(&self) -> (Reason, StatusCode) {
+        (self.reason, self.status.unwrap_or(self.reason.status()))
+    }
+
     fn refusal(&self) -> Stop {
         let mut refusal = Refusal::from(self.reason);
         refusal.status = self.status.unwrap_or(refusal.status);

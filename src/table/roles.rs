@@ -27,6 +27,11 @@ impl Roles {
         Some(Some(Roles { claim: claim.unwrap_or_else(usual), one_of }))
     }
 
+    /// What they are called.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.one_of.iter().map(|role| &**role)
+    }
+
     /// Whether the token names one of them: its claim is a list of texts, or one text, compared byte for byte.
     pub fn fit(&self, claims: &Claims) -> bool {
         let is_wanted =

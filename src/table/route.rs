@@ -15,6 +15,7 @@ use crate::actions::Action;
 use crate::actions::reply::Reply;
 use crate::identity::Token;
 use crate::refusal::Errors;
+use crate::router::Methods;
 use crate::telemetry::RouteMetrics;
 
 /// A route, compiled: the type is the proof that everything in it fits together.
@@ -25,6 +26,9 @@ pub struct Route {
     pub path: String,
     /// What it matches, for people.
     pub rule: String,
+    pub methods: Methods,
+    /// The innermost group of the file that it is in.
+    pub group: Option<Box<str>>,
     pub params: Vec<Box<str>>,
     pub access: Access,
     /// What must hold besides, in this order.

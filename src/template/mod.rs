@@ -6,6 +6,7 @@
 //! [`Pages`] are HTML for people: Jinja templates of a folder, written out as Flask does.
 
 mod expression;
+mod gateway;
 mod json;
 mod line;
 mod links;
@@ -18,6 +19,9 @@ mod timestamp;
 mod unless;
 
 pub use expression::Failed;
+#[cfg(test)]
+pub use gateway::Fields;
+pub use gateway::GatewayNames;
 pub use json::Json;
 pub use line::{Line, Missing, Use};
 pub use links::Endpoints;

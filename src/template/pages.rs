@@ -9,8 +9,9 @@ use minijinja::value::{Kwargs, Object};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::expression::check_filters_and_tests;
+use super::gateway::{self, Gateway};
 use super::tags::{Tag, tags};
-use super::{Endpoints, Failed, markup};
+use super::{Endpoints, Failed, GatewayNames, markup};
 
 /// The largest page.
 const SIZE: usize = 8 * 1024 * 1024;
@@ -23,6 +24,7 @@ pub struct Pages {
     /// Those that can't be used, and why. Only who needs one is told.
     broken: BTreeMap<String, String>,
     endpoints: Arc<Endpoints>,
+    gateway: Arc<Gateway>,
     /// How the folder is called in texts.
     root: String,
 }
@@ -67,6 +69,8 @@ impl Pages {
         environment.add_function("url_for", move |endpoint: &str, values: Kwargs| {
             links.url(endpoint, &values).map_err(|why| Error::new(ErrorKind::InvalidOperation, why))
         });
+        let gateway = Arc::new(Gateway::default());
+        environment.add_global(gateway::NAME, Value::from_dyn_object(gateway.clone()));
         let (mut texts, mut broken) = (BTreeMap::new(), BTreeMap::new());
         for (name, text) in files {
             let at = |line: usize, why: &str| format!("{root}/{name}:{line}: {why}");
@@ -82,7 +86,17 @@ impl Pages {
             };
             broken.extend(why.map(|why| (name, why)));
         }
-        Pages { environment, texts, broken, endpoints, root: root.to_owned() }
+        Pages { environment, texts, broken, endpoints, gateway, root: root.to_owned() }
+    }
+
+    /// Whether one of the templates shows what the gateway says of itself.
+    pub fn show_the_gateway(&self) -> bool {
+        self.texts.values().any(|text| tags(text).iter().any(|tag| tag.words.contains(&gateway::NAME)))
+    }
+
+    /// What the gateway says of itself, once the table is whole.
+    pub fn tell(&self, names: GatewayNames) {
+        self.gateway.fill(names);
     }
 
     /// The template of that name, for which these names exist.
@@ -167,6 +181,9 @@ impl Pages {
             let near = did_you_mean(name, known.iter().copied());
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             flaw(line, format!("nothing is called `{name}` here{near}"));
+        }
+        if template.unknown.contains(gateway::NAME) {
+            gateway::flaws(&template.tags).into_iter().for_each(|(line, why)| flaw(line, why));
         }
         for tag in &template.tags {
             let _ = check_filters_and_tests(&tag.words, &self.environment).map_err(|why| flaw(tag.line, why));

@@ -67,6 +67,11 @@ fn end_of_block(text: &str) -> Option<usize> {
 }
 
 impl<'t> Tag<'t> {
+    /// Whether the word there is what something has, as `b` in `a.b`, and not a name of its own.
+    pub(super) fn is_attribute(&self, at: usize) -> bool {
+        at > 0 && self.words[at - 1] == "."
+    }
+
     /// The template that it needs, if its name is fixed; one that may be missing is not needed.
     pub(super) fn needs(&self) -> Option<&'t str> {
         match self.words[..] {
@@ -96,18 +101,15 @@ impl<'t> Tag<'t> {
 
     /// The names that it asks for before it uses them, so that they may be missing.
     pub(super) fn asks(&self) -> impl Iterator<Item = &'t str> + '_ {
-        let asked = |at: usize| {
-            let after_dot = at > 0 && self.words[at - 1] == ".";
-            match self.words[at..] {
-                [name, "is", "defined" | "undefined", ..]
-                | [name, "is", "not", "defined" | "undefined", ..]
-                | [name, "|", "default" | "d", ..]
-                    if !after_dot && is_name(name) =>
-                {
-                    Some(name)
-                }
-                _ => None,
+        let asked = |at: usize| match self.words[at..] {
+            [name, "is", "defined" | "undefined", ..]
+            | [name, "is", "not", "defined" | "undefined", ..]
+            | [name, "|", "default" | "d", ..]
+                if !self.is_attribute(at) && is_name(name) =>
+            {
+                Some(name)
             }
+            _ => None,
         };
         (0..self.words.len()).filter_map(asked)
     }

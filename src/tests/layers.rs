@@ -50,10 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("proxy", &["router", "identity", "services", "rates", "template", "refusal", "telemetry", "actions", "table"]),
     ("admin", &["router::host", "proxy"]),
     ("server", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "admin"]),
-    (
-        "cli",
-        &["config", "identity", "services", "records", "rates", "telemetry", "actions", "table", "proxy", "server"],
-    ),
+    ("cli", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "server"]),
 ];
 
 /// Crates of Pingora, and who may know them. `pingora_error` and `pingora_http` are values and free for all.

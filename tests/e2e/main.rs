@@ -14,6 +14,7 @@ mod combine;
 mod cors;
 mod csrf;
 mod demo;
+mod docs;
 mod failures;
 mod files;
 mod forward;

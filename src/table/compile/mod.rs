@@ -7,7 +7,7 @@ mod pages;
 mod route;
 mod services;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tokens;
 mod verify;
 
@@ -19,8 +19,8 @@ use hilum_filters::api::{Placed, Problem, Registration};
 use chain::registrations;
 use route::{Routing, limited};
 
-use super::rates;
 use super::{Area, Route, Table};
+use super::{describe, rates};
 use crate::actions::Named;
 use crate::config::routes::Routes;
 use crate::identity::keys::KeySets;
@@ -97,9 +97,13 @@ impl Table {
         effects::records(routes, problems);
         effects::claims_to_choose_by(routes, &compiled, problems);
         let tokens: Vec<_> = tokens.built().collect();
+        let compiled: Vec<_> = compiled.into_iter().map(|(_, route)| route).collect();
+        if let Some(pages) = pages.filter(|pages| pages.show_the_gateway()) {
+            pages.tell(describe::gateway(&compiled, &routes.source, registrations(parts)));
+        }
         Some(Table {
             router,
-            routes: compiled.into_iter().map(|(_, route)| route).collect(),
+            routes: compiled,
             areas,
             pools: pools.built().chain(key_pools).collect(),
             own_headers,

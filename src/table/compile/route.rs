@@ -121,11 +121,14 @@ impl Routing<'_> {
         let (action, access) = (action?, access?);
         let claims = (!access.is_public(), access.asks_claims());
         let rates = RouteRates::compile(written, &action, claims, self.parts.rates, &mut self.rate_effects);
+        let taken = rule.map(|rule| limited(rule, &action));
         Some(Route {
             metrics: self.parts.metrics.route(&name),
             name,
             path: path.to_string(),
-            rule: rule.map(|rule| rule_text(&limited(rule, &action))).unwrap_or_default(),
+            methods: taken.as_ref().map_or(Methods::Any, |rule| rule.methods.clone()),
+            rule: taken.as_ref().map(rule_text).unwrap_or_default(),
+            group: written.group.as_deref().map(Into::into),
             params: path.params().map(Into::into).collect(),
             token: auth_token.or(session_token),
             chain,
@@ -254,7 +257,7 @@ fn reply_names(action: Option<&Action>, has_claims: bool) -> Names {
 fn rule_text(rule: &Rule) -> String {
     let methods = match &rule.methods {
         Methods::Any => "*".to_owned(),
-        Methods::These(these) => these.iter().map(|m| m.as_str()).collect::<Vec<_>>().join(","),
+        these => these.names().collect::<Vec<_>>().join(","),
     };
     let host = rule.host.as_ref().map(|h| format!(" host={h}")).unwrap_or_default();
     format!("{methods} {}{host}", rule.path)

@@ -37,11 +37,20 @@ routes:
 
 /// Every problem of a text, in the folder of this package.
 fn problems(text: &str) -> Vec<Problem> {
-    let mut problems = Vec::new();
     let mut node = yaml::parse(text).expect("YAML");
-    env::expand(&mut node, &Environment::of(&[("SECRET", "0123456789abcdef0123456789abcdef")]), &mut problems);
+    compiled(&mut node, text, &[("SECRET", "0123456789abcdef0123456789abcdef")]).1
+}
+
+/// What a text becomes with these variables, which are expanded in it.
+pub(in crate::table) fn compiled(
+    node: &mut hilum_filters::api::Node,
+    text: &str,
+    variables: &[(&str, &str)],
+) -> (Option<Table>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    env::expand(node, &Environment::of(variables), &mut problems);
     let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let Some(routes) = routes::read(&node, folder, &mut problems) else { return problems };
+    let Some(routes) = routes::read(node, folder, &mut problems) else { return (None, problems) };
     let metrics = Metrics::new().expect("metrics");
     let session_metrics = SessionMetrics::register(&metrics.registry).expect("metrics");
     let store: Arc<dyn SessionStore> = Arc::new(MemoryStore::new(8, session_metrics.clone()));
@@ -55,8 +64,7 @@ fn problems(text: &str) -> Vec<Problem> {
         records: &Records::default(),
         filters: &[hilum_filters::FILTERS],
     };
-    Table::compile(&routes, text, &parts, &mut problems);
-    problems
+    (Table::compile(&routes, text, &parts, &mut problems), problems)
 }
 
 /// One more route, a problem's text in it or none, and how its message begins.

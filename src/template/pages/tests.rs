@@ -130,6 +130,31 @@ fn a_link_leads_to_a_route() {
     );
 }
 
+#[test]
+fn what_the_gateway_does_not_say_of_itself_is_no_name() {
+    check("{% for r in gateway.routes if r.group == 'g' %}{{ r.name }}{{ r.path.split('/') }}{% endfor %}", &[]);
+    check("{{ gateway.reasons | length }}{% for r in gateway.routes | list %}{{ r.x }}{% endfor %}", &[]);
+    check("{% set gateway = user %}{{ gateway.x }}{{ user.gateway.x }}", &[]);
+    check(
+        "\n{{ gateway.route }}",
+        &["pages/x.html:2: `gateway.route` is nothing to show; did you mean `gateway.routes`?"],
+    );
+    check(
+        "{{ gateway.peers }}",
+        &["pages/x.html:1: `gateway.peers` is nothing to show; there are `gateway.routes` and `gateway.reasons`"],
+    );
+    check("{{ gateway }}", &["pages/x.html:1: `gateway` by itself is nothing to show"]);
+    check(
+        "{% for r in gateway.routes %}\n{{ r.nam }}{% endfor %}",
+        &["pages/x.html:2: an entry of `gateway.routes` has no `nam`; did you mean `name`?"],
+    );
+    check(
+        "{% for r in gateway.reasons %}{{ r.peer }}{% endfor %}",
+        &["pages/x.html:1: an entry of `gateway.reasons` has no `peer`; there are reason, status"],
+    );
+    check("{% for r in gateway.routes %}{% for r in user %}{{ r.x }}{% endfor %}{% endfor %}", &[]);
+}
+
 /// What a template makes of `{{ template }}`, or why it does not.
 #[track_caller]
 fn renders(template: &str, expected: Result<&str, &str>) {
