@@ -52,6 +52,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // Before anything starts, so that nothing that has started is left behind.
     let mut signals = Signals::new()?;
+    #[allow(clippy::disallowed_methods, reason = "in a container nobody sees a secret that was made here")]
     let given = std::env::var("JWT_SECRET_KEY").ok().filter(|secret| arguments.services_only && !secret.is_empty());
     let secret = given.clone().unwrap_or_else(random_secret);
     let ports = if arguments.any_port { Ports::ANY } else { Ports::FIXED };

@@ -36,7 +36,7 @@ fn listed() -> Vec<(String, String)> {
     let text = file(".env.example");
     let lines = text.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).filter_map(|line| line.split_once('='));
     let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-    lines.filter(|(name, _)| is_name(&name)).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    lines.filter(|(name, _)| is_name(name)).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 #[test]

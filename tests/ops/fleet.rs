@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use hilum_demo::seed::ACCOUNTS;
+use hilum_demo::token::{Claims, Key};
 use hilum_demo::{Demo, Options, Ports};
 use nix::sys::signal::Signal;
 
-use crate::harness::{Builder, Client, Gateway, Redis, Response, eventually, expect, message};
+use crate::harness::{Builder, Gateway, Redis, Response, Service, eventually, expect, message, puppet};
 use crate::load::Load;
 
 const SECRET: &str = "a secret of the tests that is long enough";
@@ -38,6 +39,19 @@ async fn gateway(port: u16, redis: &Redis, demo: &Demo) -> Gateway {
     demo.services().iter().fold(builder, |builder, service| builder.env(service.variable, &service.url)).start().await
 }
 
+/// The edge before these gateways.
+async fn edge(gateways: &[&Gateway]) -> Gateway {
+    let peers: Vec<String> = gateways.iter().map(|gateway| format!("http://{}", gateway.address())).collect();
+    shipped(include_str!("../../conf/edge/routes.yaml"), include_str!("../../conf/edge/hilum.yaml"))
+        .env("EDGE_LISTEN", "127.0.0.1:0")
+        .env("EDGE_ADMIN", "0.0.0.0:0")
+        // As if something before it ended TLS.
+        .env("EDGE_TRUSTED_PROXIES", "127.0.0.0/8")
+        .env("GATEWAYS", peers.join(","))
+        .start()
+        .await
+}
+
 impl Fleet {
     async fn start() -> Fleet {
         let redis = Redis::start().await;
@@ -47,15 +61,7 @@ impl Fleet {
         for _ in 0..3 {
             gateways.push(gateway(0, &redis, &demo).await);
         }
-        let peers: Vec<String> = gateways.iter().map(|gateway| format!("http://{}", gateway.address())).collect();
-        let edge = shipped(include_str!("../../conf/edge/routes.yaml"), include_str!("../../conf/edge/hilum.yaml"))
-            .env("EDGE_LISTEN", "127.0.0.1:0")
-            .env("EDGE_ADMIN", "0.0.0.0:0")
-            // As if something before it ended TLS.
-            .env("EDGE_TRUSTED_PROXIES", "127.0.0.0/8")
-            .env("GATEWAYS", peers.join(","))
-            .start()
-            .await;
+        let edge = edge(&gateways.iter().collect::<Vec<_>>()).await;
         let fleet = Fleet { edge, gateways, redis, demo };
         fleet.has_peers(3.0).await;
         for gateway in &fleet.gateways {
@@ -103,7 +109,6 @@ async fn a_session_is_one_on_all_gateways_and_each_sees_the_real_client() {
     }
     for _ in 0..30 {
         for by in [&cookie, &bearer] {
-            // The one that is signed out later is not in the way of the other.
             expect("the edge", &fleet.edge.send(&format!("{DATA}\n{by}")).await, "200\n~ \"status\":\"success\"");
         }
     }
@@ -206,15 +211,50 @@ async fn a_gateway_that_dies_costs_no_get_once_it_is_seen_and_comes_back() {
     back.expect_all_good("it comes back");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_body_reaches_the_service_behind_both() {
-    let fleet = Fleet::start().await;
-    let (token, _) = fleet.sign_in("patient", "").await;
-    let me = format!("GET /api/web/auth/session/validate\nAuthorization: Bearer {token}");
-    assert_eq!(fleet.edge.send(&me).await.json()["data"]["valid"], true);
-    // Sent in pieces, and more than any route takes: both say so rather than let it through.
-    let mut client = Client::connect(fleet.edge.address()).await;
-    client.write(&message("POST /api/web/auth/login\nContent-Type: application/json\nContent-Length: 2000000")).await;
-    let answer = client.read(false).await;
-    assert_eq!((answer.status, answer.reason().as_str()), (413, "body_too_large"), "{answer:?}");
+#[tokio::test]
+async fn sockets_and_bodies_go_through_both() {
+    const ROUTES: &str = r#"
+version: 1
+services: { s: { peers: ["${S}"] } }
+tokens:
+  web:
+    from: [{ cookie: predicthealth_jwt }]
+    verify: { algorithms: [HS256], secret: "${SECRET}" }
+    identity: { X-User-ID: user_id }
+routes:
+  - { name: health, match: GET /health, auth: public, respond: { text: well } }
+  - { name: all, match: "/**", auth: { token: web }, forward: { service: s }, limits: { time: none } }
+"#;
+    let service = Service::start(puppet).await;
+    let gateway =
+        Gateway::with(ROUTES).conf("trusted_proxies: [127.0.0.0/8]").env("S", service.url()).env("SECRET", SECRET);
+    let gateway = gateway.start().await;
+    let edge = edge(&[&gateway]).await;
+    edge.counts("hilum_peer_up", &[], |up| up == 1.0).await;
+    let token = Key::new(SECRET).sign(&Claims::new("7", "patient", "u7@example.org"));
+    let upgrade = format!(
+        "GET /socket\nCookie: predicthealth_jwt={token}\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nX-User-ID: 1"
+    );
+    let foreign = edge.send(&format!("{upgrade}\nOrigin: https://evil.test")).await;
+    expect("a foreign page", &foreign, "403 csrf_rejected");
+    let mut client = edge.connect().await;
+    client.write(&message(&format!("{upgrade}\nOrigin: http://hilum.test"))).await;
+    assert_eq!(client.head().await.status, 101);
+    assert_eq!(service.last().header("x-user-id").as_deref(), Some("7"));
+    for text in ["hello", &"x".repeat(100_000)] {
+        client.write(text.as_bytes()).await;
+        client.until(text).await;
+    }
+    drop(client);
+    service.is_left_alone().await;
+
+    let body = "x".repeat(900_000);
+    let upload =
+        |more: &str| format!("POST /echo\nCookie: predicthealth_jwt={token}\nOrigin: http://hilum.test\n{more}");
+    let answer = edge.send(&format!("{}\n\n{body}", upload("Content-Type: text/plain"))).await;
+    expect("an upload", &answer, "200");
+    assert_eq!(service.last().body.len(), body.len());
+    let answer = edge.send(&upload("Content-Length: 2000000")).await;
+    expect("more than any route takes", &answer, "413 body_too_large");
 }
