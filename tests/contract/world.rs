@@ -168,7 +168,10 @@ impl World {
     }
 }
 
+/// More patience than a client would have: what is looked at here is not how fast an outage is told.
+const SESSIONS: &str = "sessions: { redis: \"${REDIS_URL}\", timeout: 5s }";
+
 fn before(redis: &str) -> Builder {
-    let gateway = Gateway::with(ROUTES).folder_of_project("static").conf("sessions: \"${REDIS_URL}\"");
+    let gateway = Gateway::with(ROUTES).folder_of_project("static").conf(SESSIONS);
     gateway.env("JWT_SECRET_KEY", SECRET).env("REDIS_URL", redis)
 }
