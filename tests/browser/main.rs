@@ -7,7 +7,7 @@
 //! world.rs      gateway and services, and what the services themselves say
 //! journeys.rs   each kind of user, from the sign-in to the sign-out
 //! forms.rs      what people change, and that it is changed
-//! landing.rs    who is not signed in
+//! landing.rs    who is not signed in      docs.rs   the documentation
 //! watch.rs      that whatever is wrong with a page is seen
 //! ```
 
@@ -17,6 +17,7 @@
 mod harness;
 
 mod chromium;
+mod docs;
 mod forms;
 mod journeys;
 mod landing;
