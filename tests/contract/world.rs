@@ -47,10 +47,12 @@ impl World {
         world
     }
 
+    /// By the sign-in of its type, whose sessions must be as good as those of the general one.
     async fn sign_in(&self, user_type: &str) -> String {
         let account = ACCOUNTS.iter().find(|account| account.user_type == user_type).expect("there is one of each");
         let body = json!({ "email": account.email, "password": account.password });
-        let answer = self.gateway.send(&request(&format!("POST /api/web/auth/login\njson {body}"), "")).await;
+        let answer =
+            self.gateway.send(&request(&format!("POST /api/web/auth/{user_type}/login\njson {body}"), "")).await;
         expect(user_type, &answer, "200");
         answer.json()["data"]["access_token"].as_str().expect("a token").to_owned()
     }
