@@ -255,6 +255,7 @@ pub(super) fn from_service(ctx: &Ctx, head: &mut ResponseHeader) {
         }
     }
     replace_cookies(&ctx.table, headers);
+    hide_address(ctx, headers);
     headers.reserve(4);
     *head = parts.into();
 }
@@ -265,6 +266,33 @@ pub(super) fn clean(ctx: &Ctx, headers: &mut HeaderMap) {
         headers.remove(name);
     }
     replace_cookies(&ctx.table, headers);
+    hide_address(ctx, headers);
+}
+
+/// A service that redirects to itself names the address by which only we know it. Its path is left, which means this site.
+fn hide_address(ctx: &Ctx, headers: &mut HeaderMap) {
+    let Some(location) = headers.get(header::LOCATION) else { return };
+    let Some(Action::Forward(forward)) = ctx.route.as_ref().map(|route| &route.action) else { return };
+    let peers = &forward.pool.options().peers;
+    let Some(path) = path_at(location, |host| peers.iter().any(|peer| peer.authority().eq_ignore_ascii_case(host)))
+    else {
+        return;
+    };
+    // `//host` would be another site.
+    let path = if path.starts_with("//") { "/".to_owned() } else { path };
+    match HeaderValue::try_from(path) {
+        Ok(path) => headers.insert(header::LOCATION, path),
+        Err(_) => headers.remove(header::LOCATION),
+    };
+}
+
+/// The path and query of an absolute URL, where its authority is one of these.
+fn path_at(location: &HeaderValue, is_one: impl Fn(&str) -> bool) -> Option<String> {
+    let text = location.to_str().ok()?;
+    let (scheme, rest) = text.split_once("://")?;
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    (is_http && is_one(host)).then(|| if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
 }
 
 fn replace_cookies(table: &Table, headers: &mut HeaderMap) {

@@ -318,3 +318,32 @@ routes:
     // It is told, and not counted as a reason of this one.
     assert_eq!(gateway.metrics().await.sum("hilum_rejections_total", &[("reason", "not_owner")]), 0.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_redirects_to_itself_does_not_tell_where_it_is() {
+    let service = Service::start(|seen| {
+        let own = format!("http://{}", seen.header("host").expect("a host"));
+        let to = match seen.target.rsplit('/').next() {
+            Some("path") => format!("{own}/v1/here/?page=2"),
+            Some("bare") => own,
+            Some("foreign") => "https://elsewhere.example/x".to_owned(),
+            Some("relative") => "/v1/there".to_owned(),
+            _ => format!("{own}//elsewhere.example"),
+        };
+        Reply::new().answer(307, &[&format!("Location: {to}")], "")
+    })
+    .await;
+    let routes = "routes:\n  - { match: GET /s/**, auth: public, forward: { service: a } }\n  - { match: GET /b/**, auth: public, forward: { service: a }, reply: { 200: { json: x } } }\n";
+    let gateway = before(&service, routes).await;
+    for buffered in ["s", "b"] {
+        for (path, location) in [
+            ("path", "/v1/here/?page=2"),
+            ("bare", "/"),
+            ("foreign", "https://elsewhere.example/x"),
+            ("relative", "/v1/there"),
+            ("odd", "/"),
+        ] {
+            check(&gateway, &[(&format!("GET /{buffered}/{path}"), &format!("307\nlocation: {location}"))]).await;
+        }
+    }
+}
