@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::conf::Address;
+use super::env;
 
 /// The admin listener.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -71,7 +72,7 @@ impl Admin {
 /// A token comes from the environment. One that stands in the file is in every backup and every diff of it.
 fn token(node: &Node) -> Result<Option<AdminToken>, Problem> {
     let text = match &node.kind {
-        Kind::Scalar { text, .. } if node.written.is_some() => text,
+        Kind::Scalar { text, .. } if env::comes_from_variables(node) => text,
         Kind::Scalar { .. } => {
             return Err(Problem::new(node.at, "the token of operators is written in the file")
                 .help("let it come from a variable: \"${HILUM_ADMIN_TOKEN}\""));
@@ -116,6 +117,10 @@ mod tests {
             ("address: \"127.0.0.1:1\", token: \"${SHORT}\"", Err("3:41 the token of operators has 31 bytes")),
             ("address: \"127.0.0.1:1\", token: \"${SPACED}\"", Err("3:41 the token of operators holds what no header")),
             ("address: \"127.0.0.1:1\", token: written-in-the-file", Err("3:41 the token of operators is written")),
+            (
+                "address: \"127.0.0.1:1\", token: \"${NONE:-0123456789abcdef0123456789abcdef}\"",
+                Err("3:41 the token of operators is written"),
+            ),
             ("address: \"127.0.0.1:1\", token: [a]", Err("3:41 expected a token")),
         ];
         for (written, expected) in cases {

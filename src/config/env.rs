@@ -47,6 +47,31 @@ impl Environment {
     }
 }
 
+/// Whether a value comes from variables alone, as a secret must: not even a part or a default of it stands in the file.
+pub fn comes_from_variables(node: &Node) -> bool {
+    node.written.as_deref().is_some_and(|written| !holds_text(written))
+}
+
+/// Whether there is anything in it but variables, or in a default of one.
+fn holds_text(written: &str) -> bool {
+    let mut left = written;
+    while !left.is_empty() {
+        let Some(inner) = left.strip_prefix("${") else { return true };
+        let mut depth = 1_usize;
+        let end = inner.char_indices().find(|(at, c)| {
+            depth = depth + usize::from(inner[*at..].starts_with("${")) - usize::from(*c == '}');
+            depth == 0
+        });
+        // What has no end was told when it was expanded.
+        let Some((end, _)) = end else { return true };
+        if inner[..end].split_once(":-").is_some_and(|(_, default)| holds_text(default)) {
+            return true;
+        }
+        left = &inner[end + 1..];
+    }
+    false
+}
+
 /// Expands every value below `node` in place. All that is missing or wrong is reported, each with the place of its
 /// value; such a value stays as it is written.
 ///
@@ -187,6 +212,25 @@ mod tests {
 
     fn scalar(text: &str) -> Node {
         Node { at: AT, kind: Kind::Scalar { text: text.to_owned(), plain: false }, written: None }
+    }
+
+    #[test]
+    fn a_secret_comes_from_variables_alone() {
+        for (written, expected) in [
+            ("${A}", true),
+            ("${A:-}", true),
+            ("${A:-${B}}", true),
+            ("${A}${B:-${C:-}}", true),
+            ("${A:-x}", false),
+            ("${A:-${B:-x}}", false),
+            ("x${A}", false),
+            ("${A}x", false),
+            ("$${A}", false),
+        ] {
+            let node = Node { written: Some(written.into()), ..scalar("") };
+            assert_eq!(comes_from_variables(&node), expected, "{written}");
+        }
+        assert!(!comes_from_variables(&scalar("x")));
     }
 
     /// A value after expansion, or all problems of it.

@@ -9,6 +9,7 @@ use hilum_filters::units::Span;
 use jsonwebtoken::Algorithm;
 
 use super::{Parts, keys};
+use crate::config::env;
 use crate::config::token::Verify;
 use crate::identity::ClaimPath;
 use crate::identity::verify::{Expected, KeyOptions, PublicKey, VerifyOptions};
@@ -94,7 +95,7 @@ fn unfolded(pem: &str) -> String {
 /// A secret comes from the environment. One that stands in the file is in every backup and every diff of it.
 fn secret(node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
     match &node.kind {
-        Kind::Scalar { text, .. } if node.written.is_some() => Some(text.clone().into_bytes()),
+        Kind::Scalar { text, .. } if env::comes_from_variables(node) => Some(text.clone().into_bytes()),
         Kind::Scalar { .. } => {
             let problem = Problem::new(node.at, "a secret is written in the file")
                 .help("let it come from a variable: \"${JWT_SECRET_KEY}\"");
