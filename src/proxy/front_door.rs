@@ -13,11 +13,36 @@ use crate::telemetry::TraceParent;
 
 const REQUEST_ID: &str = "x-request-id";
 
+/// Most of a target, in bytes: as much as servers of this field take (RFC 9112, 3 asks for 8,000).
+const TARGET: usize = 8 * 1024;
+
+/// Most of all header lines together with the target, in bytes, and how many lines there may be. Pingora itself takes a mebibyte.
+const HEAD: (usize, usize) = (16 * 1024, 100);
+
+/// Whether it is small enough to be looked at.
+///
+/// # Errors
+/// `target_too_long` or `headers_too_large`.
+fn check_size(head: &RequestHeader) -> Result<(), Reason> {
+    let target = head.raw_path().len();
+    if target > TARGET {
+        return Err(Reason::TargetTooLong);
+    }
+    // A line is its name, `: `, its value and its end.
+    let lines = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let (bytes, most) = HEAD;
+    if head.headers.len() > most || target + lines.sum::<usize>() > bytes {
+        return Err(Reason::HeadersTooLarge);
+    }
+    Ok(())
+}
+
 /// Brings the head to its one form; afterwards `uri.path()` is what is matched and what is sent.
 ///
 /// # Errors
-/// A target, path or host that two programs could read differently.
+/// What is too large, and a target, path or host that two programs could read differently.
 pub(super) fn admit(head: &mut RequestHeader) -> Result<(), Reason> {
+    check_size(head)?;
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Reason::PathRejected)?;
     let target = origin_form(raw, head)?;
     check_host(head)?;

@@ -18,6 +18,7 @@ mod docs;
 mod failures;
 mod files;
 mod forward;
+mod front_door;
 mod guard;
 mod identity;
 mod jwks;
