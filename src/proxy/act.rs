@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 use super::ctx::Asked;
 use super::failure::Failure;
 use super::respond::{self, By};
-use super::{Ctx, ask, body, combine, forward, front_door, guard, rates, tunnel};
+use super::{Ctx, ask, body, combine, forward, framing, front_door, guard, rates, tunnel};
 use crate::actions::forward::{Forward, Onward};
 use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, hand_out, logout, show};
 use crate::actions::{Action, Answer};
@@ -33,6 +33,11 @@ enum Decided {
 
 /// Answers the request, or says that Pingora shall go on with it to the peer in `ctx.asked`.
 pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    if !session.is_http2() && !framing::is_plain(&session.as_downstream().to_h1_raw()) {
+        // What follows may be the body or the next request: nobody reads on.
+        session.set_keepalive(None);
+        return respond::refuse(session, ctx, Reason::FramingRejected.into(), By::Engine).await.map(|()| true);
+    }
     let admitted = front_door::admit(session.req_header_mut()).map_err(Refusal::from);
     if let Err(refusal) = admitted.and_then(|()| front_door::check_connection(&session.req_header().headers)) {
         return respond::refuse(session, ctx, refusal, By::Engine).await.map(|()| true);

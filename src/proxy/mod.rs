@@ -10,6 +10,7 @@ mod combine;
 mod ctx;
 mod failure;
 mod forward;
+mod framing;
 mod front_door;
 pub mod guard;
 mod hooks;
