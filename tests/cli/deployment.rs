@@ -51,27 +51,6 @@ fn every_variable_that_is_read_is_explained_and_no_other() {
     assert!(explained.remove("COMPOSE_PROFILES"));
     assert_eq!(read, explained);
     assert!(read.len() > 25, "{read:?}");
-    // Those of the old gateway: each is read, or said to mean nothing.
-    let (example, readme) = (file(".env.example"), file("README.md"));
-    for old in [
-        "JWT_SECRET_KEY",
-        "JWT_ALGORITHM",
-        "JWT_SERVICE_URL",
-        "DOCTOR_SERVICE_URL",
-        "PATIENT_SERVICE_URL",
-        "INSTITUTION_SERVICE_URL",
-        "ADMIN_SERVICE_URL",
-        "AUTH_SERVICE_URL",
-        "REDIS_URL",
-        "LOG_LEVEL",
-        "CORS_ORIGINS",
-        "DATABASE_URL",
-        "SECRET_KEY",
-        "FLASK_ENV",
-        "FLASK_DEBUG",
-    ] {
-        assert!(example.contains(old) && readme.contains(old), "{old}");
-    }
 }
 
 #[test]

@@ -45,11 +45,12 @@ const OTHERS: &[&str] = &["JWT_SECRET_KEY", "JWT_ALGORITHM", "REDIS_URL", "LOG_L
 
 #[test]
 fn each_variable_of_today_acts_or_is_said_to_be_without_meaning() {
-    let readme = include_str!("../../README.md");
+    let (readme, example) = (include_str!("../../README.md"), include_str!("../../.env.example"));
     let without = readme.lines().find(|line| line.contains("Without meaning here")).expect("the README has the list");
     for name in SEED {
         let acts = OTHERS.contains(name) || SERVICES.iter().any(|(one, other, ..)| one == name || other == name);
         assert_ne!(acts, without.contains(&format!("`{name}`")), "{name}");
+        assert!(readme.contains(&format!("`{name}`")) && example.contains(name), "{name} is not explained");
     }
 }
 

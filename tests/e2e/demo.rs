@@ -9,7 +9,8 @@ use crate::world::SECRET;
 
 const ROUTES: &str = include_str!("../../routes.yaml");
 
-async fn start() -> (Gateway, Demo) {
+/// The project's gateway before the demo services.
+pub(crate) async fn start() -> (Gateway, Demo) {
     let demo =
         hilum_demo::start(Options { secret: SECRET.to_owned(), ports: Ports::ANY }).await.expect("the services start");
     let mut gateway = Gateway::with(ROUTES).folder_of_project("static").env("JWT_SECRET_KEY", SECRET);
@@ -448,38 +449,4 @@ async fn who_guesses_a_password_is_stopped_and_learns_no_account() {
         assert!((11..=13).contains(&guesses), "{email}: the guess number {guesses} was too many");
     }
     sign_in(&gateway, "doctor").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_see_pages_and_programs_see_json() {
-    let (gateway, _demo) = start().await;
-    for user_type in ["patient", "doctor", "institution", "admin"] {
-        let cookie = format!("Cookie: predicthealth_jwt={}", sign_in(&gateway, user_type).await);
-        let own = format!("GET /{user_type}/dashboard\n{cookie}");
-        let page = "200\ncontent-type: text/html; charset=utf-8\ncontent-security-policy: *default-src 'self'*\ncache-control: private, no-store\n~ <html lang=\"es\">";
-        expect(&own, &gateway.send(&own).await, page);
-        let foreign = if user_type == "patient" { "doctor" } else { "patient" };
-        let foreign = format!("GET /{foreign}/dashboard\n{cookie}");
-        let home = format!("302 claim_mismatch\nlocation: /{user_type}/dashboard\n!set-cookie");
-        expect(&foreign, &gateway.send(&foreign).await, &home);
-    }
-    check(
-        &gateway,
-        &[
-            ("GET /", "200\n~ Iniciar sesión"),
-            ("GET /index.html", "200\n~ Iniciar sesión"),
-            ("GET /login", "302\nlocation: /index.html?show_login=true"),
-            ("GET /static/css/app.css", "200\ncontent-type: *text/css*"),
-            ("GET /patient/dashboard", "302 token_missing\nlocation: /index.html\n!set-cookie"),
-            (
-                "GET /admin/admins\nCookie: predicthealth_jwt=bad",
-                "302 token_invalid\nlocation: /index.html\nset-cookie: *",
-            ),
-            ("GET /nada", "404 no_route\ncontent-type: text/html; charset=utf-8\n~ <html lang=\"es\">"),
-            ("GET /api/nada", "404 no_route\n{\"status\":\"error\",\"message\":\"No existe\",\"code\":404}"),
-            ("GET /api/v1/health", "200\n~ PredictHealth API Gateway"),
-            ("GET /api/web/health", "200\n~ Servicio web funcionando correctamente"),
-        ],
-    )
-    .await;
 }

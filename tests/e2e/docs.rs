@@ -2,25 +2,14 @@
 
 use std::process::Command;
 
-use hilum_demo::{Demo, Options, Ports};
 use serde_json::Value;
 
+use crate::demo::start;
 use crate::harness::*;
 use crate::world::SECRET;
 
-const ROUTES: &str = include_str!("../../routes.yaml");
 const PAGES: &[&str] =
     &["/docs", "/docs/rutas", "/docs/motivos", "/docs/identidad", "/docs/operacion", "/docs/desarrollo"];
-
-async fn start() -> (Gateway, Demo) {
-    let demo =
-        hilum_demo::start(Options { secret: SECRET.to_owned(), ports: Ports::ANY }).await.expect("the services start");
-    let mut gateway = Gateway::with(ROUTES).folder_of_project("static").env("JWT_SECRET_KEY", SECRET);
-    for service in demo.services() {
-        gateway = gateway.env(service.variable, &service.url);
-    }
-    (gateway.start().await, demo)
-}
 
 /// What a command prints about the files of this gateway.
 fn printed(gateway: &Gateway, arguments: &[&str], variables: &[(&str, &str)]) -> Value {
