@@ -5,8 +5,10 @@
 
 /// Whether a raw HTTP/1 head, its empty line included, says in one way where the request ends.
 pub(super) fn is_plain(head: &[u8]) -> bool {
-    let mut lines = head.split_inclusive(|byte| *byte == b'\n');
-    let is_old = lines.next().is_some_and(|request| request.trim_ascii_end().ends_with(b"HTTP/1.0"));
+    // Empty lines before a request are passed over (RFC 9112, 2.2).
+    let mut lines = head.split_inclusive(|byte| *byte == b'\n').skip_while(|line| *line == b"\r\n");
+    let Some(request) = lines.next() else { return false };
+    let is_old = request.trim_ascii_end().ends_with(b"HTTP/1.0");
     let (mut lengths, mut codings) = (0, 0);
     if !head.split_inclusive(|byte| *byte == b'\n').all(|line| line.ends_with(b"\r\n")) {
         return false;
@@ -80,6 +82,7 @@ mod tests {
             check(lines, false);
         }
         assert!(!is_plain(b"GET / HTTP/1.1\nHost: a\n\n"));
+        assert!(!is_plain(b"\r\nPOST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"));
         assert!(!is_plain(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"));
         assert!(is_plain(b"POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\n"));
     }

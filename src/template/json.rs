@@ -248,7 +248,7 @@ fn pieces(text: &str) -> Result<Vec<Found<'_>>, String> {
             found.push(Found::Text(&left[..open]));
         }
         let inner = &left[open + 2..];
-        let close = end_of_expression(inner).ok_or_else(|| format!("a `{{{{` without its `}}}}` in `{text}`"))?;
+        let close = end_of(inner, "}}").ok_or_else(|| format!("a `{{{{` without its `}}}}` in `{text}`"))?;
         found.push(Found::Expression(inner[..close].trim()));
         left = &inner[close + 2..];
     }
@@ -261,7 +261,8 @@ fn pieces(text: &str) -> Result<Vec<Found<'_>>, String> {
     Ok(found)
 }
 
-pub(super) fn end_of_expression(text: &str) -> Option<usize> {
+/// Where an expression or a block ends, `}}` or `%}`: not in a text, and not in a map that is open.
+pub(super) fn end_of(text: &str, close: &str) -> Option<usize> {
     let (mut depth, mut quote, mut escaped) = (0_u32, None, false);
     for (at, c) in text.char_indices() {
         match (quote, c) {
@@ -272,7 +273,7 @@ pub(super) fn end_of_expression(text: &str) -> Option<usize> {
             (None, '\'' | '"') => quote = Some(c),
             (None, '{') => depth += 1,
             (None, '}') if depth > 0 => depth -= 1,
-            (None, '}') if text[at..].starts_with("}}") => return Some(at),
+            (None, _) if text[at..].starts_with(close) => return Some(at),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 //! which names it gives and which it asks for first.
 
 use super::expression::{is_name, is_quoted, unquoted, words};
-use super::json::end_of_expression;
+use super::json::end_of;
 
 /// One `{{ … }}` or `{% … %}`.
 pub(super) struct Tag<'t> {
@@ -26,8 +26,8 @@ pub(super) fn tags(text: &str) -> Vec<Tag<'_>> {
         let inside = &text[(open + 2).min(text.len())..];
         let end = match text.as_bytes().get(open + 1) {
             Some(b'#') => inside.find("#}"),
-            Some(b'{') => end_of_expression(inside),
-            Some(b'%') => end_of_block(inside),
+            Some(b'{') => end_of(inside, "}}"),
+            Some(b'%') => end_of(inside, "%}"),
             _ => {
                 at = open + 1;
                 continue;
@@ -48,22 +48,6 @@ pub(super) fn tags(text: &str) -> Vec<Tag<'_>> {
         }
     }
     tags
-}
-
-fn end_of_block(text: &str) -> Option<usize> {
-    let (mut quote, mut escaped) = (None, false);
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(q), c) if q == c => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '%') if text[at..].starts_with("%}") => return Some(at),
-            _ => {}
-        }
-    }
-    None
 }
 
 impl<'t> Tag<'t> {
