@@ -174,7 +174,7 @@ async fn a_part_that_may_fail_is_named_in_missing_and_is_no_zero() {
     }
     let line = gateway.logged("a part that is missing", |line| line["service"] == "hasty").await;
     assert_eq!((line["status"].as_u64(), line["reason"].as_str()), (Some(200), None), "{line}");
-    gateway.counts("hilum_peer_up", &[("service", "sick")], |up| up == 0.0).await;
+    gateway.peers_up(&[("service", "sick")], 0.0).await;
     let status = r#"{"gone":null,"it":200,"sick":null}"#;
     let without = format!(r#"{{"n":7,"gone":null,"sick":null,"missing":["gone","sick"],"status":{status}}}"#);
     check(&gateway, &[("GET /without", &format!("200\n{without}"))]).await;
@@ -183,7 +183,7 @@ async fn a_part_that_may_fail_is_named_in_missing_and_is_no_zero() {
 #[tokio::test]
 async fn a_part_that_must_not_fail_refuses_the_whole_and_ends_the_others() {
     let World { gateway, must, may: _may, _gone } = world(DASHBOARD).await;
-    gateway.counts("hilum_peer_up", &[("service", "sick")], |up| up == 0.0).await;
+    gateway.peers_up(&[("service", "sick")], 0.0).await;
     for (way, expectation) in [
         ("500", "502 part_failed"),
         ("404", "502 part_failed"),

@@ -80,7 +80,7 @@ async fn each_failure_of_a_service_has_its_reason() {
 #[tokio::test]
 async fn a_service_without_a_healthy_peer_is_refused_at_once() {
     let (gateway, _service, _gone) = world().await;
-    gateway.counts("hilum_peer_up", &[("service", "sick")], |up| up == 0.0).await;
+    gateway.peers_up(&[("service", "sick")], 0.0).await;
     for request in ["GET /s/sick", "GET /b/sick", "POST /s/sick\n\nbody"] {
         let since = Instant::now();
         check(&gateway, &[(request, "503 no_healthy_peer\nretry-after: *")]).await;

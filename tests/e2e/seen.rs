@@ -184,7 +184,7 @@ async fn everything_has_a_count() {
     ] {
         gateway.send(request).await;
     }
-    gateway.counts("hilum_peer_up", &[("service", "a")], |up| up == 1.0).await;
+    gateway.peers_up(&[("service", "a")], 1.0).await;
     gateway.counts("hilum_requests_total", &[], |n| n == 10.0).await;
     let metrics = gateway.metrics().await;
     for (name, labels, value) in [

@@ -214,6 +214,15 @@ impl Gateway {
         .await
     }
 
+    /// Waits until as many peers with these labels are up. Before their watch has begun they have no series, which is not 0.
+    pub(crate) async fn peers_up(&self, labels: &[(&str, &str)], wanted: f64) {
+        eventually(&format!("{wanted} peers up of {labels:?}"), async || {
+            let metrics = self.metrics().await;
+            (metrics.has("hilum_peer_up", labels) && metrics.sum("hilum_peer_up", labels) == wanted).then_some(())
+        })
+        .await;
+    }
+
     /// The lines of the access log so far. A line that is no JSON fails the test.
     pub(crate) fn access_log(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();

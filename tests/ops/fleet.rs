@@ -66,14 +66,14 @@ impl Fleet {
         fleet.has_peers(3.0).await;
         for gateway in &fleet.gateways {
             gateway.counts("hilum_session_stream_up", &[], |up| up == 1.0).await;
-            gateway.counts("hilum_peer_up", &[], |up| up == 5.0).await;
+            gateway.peers_up(&[], 5.0).await;
         }
         fleet
     }
 
     /// How many gateways the edge sends requests to.
     async fn has_peers(&self, wanted: f64) {
-        self.edge.counts("hilum_peer_up", &[("service", "gateway")], |up| up == wanted).await;
+        self.edge.peers_up(&[("service", "gateway")], wanted).await;
     }
 
     /// Signs the seeded account of this type in through the edge, with these headers.
@@ -230,7 +230,7 @@ routes:
         Gateway::with(ROUTES).conf("trusted_proxies: [127.0.0.0/8]").env("S", service.url()).env("SECRET", SECRET);
     let gateway = gateway.start().await;
     let edge = edge(&[&gateway]).await;
-    edge.counts("hilum_peer_up", &[], |up| up == 1.0).await;
+    edge.peers_up(&[], 1.0).await;
     let token = Key::new(SECRET).sign(&Claims::new("7", "patient", "u7@example.org"));
     let upgrade = format!(
         "GET /socket\nCookie: predicthealth_jwt={token}\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n\
