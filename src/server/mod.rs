@@ -1,5 +1,6 @@
 //! The process: listeners, background work, signals, and the way out.
 
+mod accept;
 mod bind;
 mod control;
 mod drain;
@@ -42,7 +43,9 @@ pub struct Settings {
 /// # Errors
 /// An address that can't be listened on. Everything is bound before anything is served.
 pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: String) -> anyhow::Result<()> {
-    let mut bound = bind::Bound::new(settings)?;
+    let bound = bind::Bound::new(settings)?;
+    let admin_address = bound.admin_address()?;
+    let ready = format!("ready listeners={} admin={admin_address}", bound.shown()?);
     let conf = ServerConf {
         threads: settings.threads,
         // Shared by all services; each peer keeps its connections for its own idle time.
@@ -58,11 +61,11 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     let proxy = http_proxy(&server.configuration, gateway.clone());
     let deadlines = Deadlines { header: settings.header, idle: settings.idle };
     let (reload, requests) = Reload::channel();
-    let app = GuardedConnections::new(proxy, gateway.clone(), deadlines, bound.take_sockets());
-    server.add_service(bound.clients(app, settings.threads));
+    let app = GuardedConnections::new(proxy, gateway.clone(), deadlines);
+    server.add_service(accept::Clients::new(bound.clients, app, settings.threads));
     let token = settings.admin_token.as_ref().map(|token| Token::new(token.text()));
-    server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), bound.admin_address, token)));
-    let ready = format!("ready listeners={} admin={}", bound.shown(), bound.admin_address);
+    let admin = Admin::new(gateway.clone(), reload.clone(), admin_address, token);
+    server.add_service(bind::Operators::new(admin, bound.admin, admin_address));
     let (hears, heard) = tokio::sync::watch::channel(false);
     let control = control::Control::new(gateway.clone(), loader, requests, loaded, (ready, heard));
     server.add_service(background_service("control", control));

@@ -1,11 +1,9 @@
 //! The layers as Pingora's apps: [`GuardedConnections`] per connection, [`GuardedHttp`] per request.
 
 use std::future::poll_fn;
-use std::net::TcpListener;
-use std::os::fd::AsRawFd;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,7 @@ use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::H2Options;
-use pingora_core::protocols::{ALPN, GetSocketDigest, SocketDigest, Stream};
+use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use std::future::Future;
@@ -24,12 +22,11 @@ use super::{Connection, Deadlines, Fresh, GRACE, Phase, is_past, lock};
 use crate::proxy::Gateway;
 use crate::refusal::Reason;
 
-/// Per connection: counts it and wraps its IO.
+/// Per connection: counts it and wraps its IO. Clones share everything.
+#[derive(Clone)]
 pub struct GuardedConnections {
     http: Arc<GuardedHttp>,
     deadlines: Deadlines,
-    /// The listening sockets once more, so that closing them is ours to do.
-    sockets: Mutex<Vec<TcpListener>>,
 }
 
 /// Per request: ends an exchange whose time is over, and counts those that no hook has seen.
@@ -45,56 +42,31 @@ const TICK: Duration = Duration::from_millis(5);
 const QUIET: u32 = 20;
 
 impl GuardedConnections {
-    pub fn new(proxy: HttpProxy<Gateway>, gateway: Gateway, deadlines: Deadlines, sockets: Vec<TcpListener>) -> Self {
-        let http = Arc::new(GuardedHttp { proxy: Arc::new(proxy), gateway });
-        GuardedConnections { http, deadlines, sockets: Mutex::new(sockets) }
+    pub fn new(proxy: HttpProxy<Gateway>, gateway: Gateway, deadlines: Deadlines) -> Self {
+        GuardedConnections { http: Arc::new(GuardedHttp { proxy: Arc::new(proxy), gateway }), deadlines }
     }
 
-    /// What the kernel has accepted for us and Pingora has not taken any more: closing the socket would reset these clients.
-    fn serve_the_rest(&self, shutdown: &ShutdownWatch) {
-        let sockets = std::mem::take(&mut *self.sockets.lock().unwrap_or_else(PoisonError::into_inner));
-        for socket in sockets {
-            // Non-blocking since it was bound: it ends with `WouldBlock`.
-            while let Ok((stream, _)) = socket.accept() {
-                let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
-                let Ok(stream) = stream else { continue };
-                let descriptor = stream.as_raw_fd();
-                let mut stream: pingora_core::protocols::l4::stream::Stream = stream.into();
-                stream.set_socket_digest(SocketDigest::from_raw_fd(descriptor));
-                let (http, deadlines, shutdown) = (self.http.clone(), self.deadlines, shutdown.clone());
-                tokio::spawn(async move { serve(&http, deadlines, Box::new(stream), &shutdown).await });
-            }
+    /// Serves one connection until it ends.
+    pub async fn serve(&self, io: Stream, shutdown: &ShutdownWatch) {
+        let gateway = &self.http.gateway;
+        let _open = Counted::new(&gateway.metrics().connections);
+        let connection = Arc::new(Connection::new(Fresh::count(gateway.fresh())));
+        if matches!(io.selected_alpn_proto(), Some(ALPN::H2)) {
+            // One connection carries many requests at once; the idle deadline of one head would end all of them.
+            connection.enter(Phase::Busy);
+            connection.fresh.is_over();
         }
-    }
-}
-
-async fn serve(http: &Arc<GuardedHttp>, deadlines: Deadlines, io: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-    let _open = Counted::new(&http.gateway.metrics().connections);
-    let connection = Arc::new(Connection::new(Fresh::count(http.gateway.fresh())));
-    if matches!(io.selected_alpn_proto(), Some(ALPN::H2)) {
-        // One connection carries many requests at once; the idle deadline of one head would end all of them.
-        connection.enter(Phase::Busy);
-        connection.fresh.is_over();
-    }
-    let io: Stream = Box::new(GuardIo::new(io, connection, deadlines));
-    tokio::select! {
-        left = http.process_new(io, shutdown) => left,
-        // Dropped, so that every exchange of the connection writes its line before the process ends.
-        () = http.gateway.until_cut() => None,
-    }
-}
-
-#[async_trait]
-impl ServerApp for GuardedConnections {
-    async fn process_new(self: &Arc<Self>, io: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        serve(&self.http, self.deadlines, io, shutdown).await
+        let io: Stream = Box::new(GuardIo::new(io, connection, self.deadlines));
+        tokio::select! {
+            _ = self.http.process_new(io, shutdown) => {}
+            // Dropped, so that every exchange of the connection writes its line before the process ends.
+            () = gateway.until_cut() => {}
+        }
     }
 
     /// Nobody is accepted any more. Pingora would drop every connection without a request now, those among them whose first one
     /// is on its way: they are given a moment.
-    async fn cleanup(&self) {
-        let (_stop, shutdown) = tokio::sync::watch::channel(true);
-        self.serve_the_rest(&shutdown);
+    pub async fn end(&self) {
         // Quiet for a while, and not just now: an accepted connection is counted only when its task runs for the first time.
         let (until, mut quiet) = (Instant::now() + FRESH, 0);
         while quiet < QUIET && Instant::now() < until {

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use pingora_core::protocols::Stream;
-
-use super::{Connection, Phase, lock};
+use super::{Connection, Lent, Phase, lock};
 
 /// All hooks of a request run inside of the layer's future, so they find it by their task.
 #[derive(Debug)]
@@ -162,7 +160,7 @@ pub fn overdue() -> Option<Overdue> {
 
 /// Hands the client's connection out. `read` must read from it, and goes on until it finds the end: what it gives before had come
 /// in already. `None` for HTTP/2, which has no connection of its own.
-pub async fn lend(read: impl AsyncFnOnce() -> pingora_error::Result<()>) -> pingora_error::Result<Option<Stream>> {
+pub async fn lend(read: impl AsyncFnOnce() -> pingora_error::Result<()>) -> pingora_error::Result<Option<Lent>> {
     let connection = with(|exchange| exchange.connection.clone()).flatten();
     let Some(connection) = connection else { return Ok(None) };
     connection.lends.store(true, Relaxed);

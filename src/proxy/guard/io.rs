@@ -13,15 +13,18 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::time::Sleep;
 
 use super::{Connection, Deadlines, Phase, is_past, lock};
 
-/// The stream with its deadlines. Reading keeps time; the rest goes through unchanged.
+/// A head and a small body leave in one packet; more costs no fewer system calls (measured), and each connection holds it.
+const WRITE_BUFFER: usize = 8 * 1024;
+
+/// The stream with its deadlines. Reading keeps time, writing is gathered; the rest goes through unchanged.
 #[derive(Debug)]
 pub(super) struct GuardIo {
-    io: Stream,
+    io: BufWriter<Stream>,
     connection: Arc<Connection>,
     deadlines: Deadlines,
     timer: Option<Pin<Box<Sleep>>>,
@@ -33,7 +36,14 @@ pub(super) struct GuardIo {
 
 impl GuardIo {
     pub(super) fn new(io: Stream, connection: Arc<Connection>, deadlines: Deadlines) -> Self {
-        GuardIo { io, connection, deadlines, timer: None, is_unflushed: false, want: None }
+        GuardIo {
+            io: BufWriter::with_capacity(WRITE_BUFFER, io),
+            connection,
+            deadlines,
+            timer: None,
+            is_unflushed: false,
+            want: None,
+        }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -81,7 +91,7 @@ impl AsyncRead for GuardIo {
         if this.connection.lends.swap(false, Relaxed) {
             // Whoever reads finds the end here, and the stream is somebody else's from now on.
             let nothing: Stream = Box::new(tokio::io::duplex(1).0);
-            *lock(&this.connection.lent) = Some(std::mem::replace(&mut this.io, nothing));
+            *lock(&this.connection.lent) = Some(std::mem::replace(&mut this.io, BufWriter::with_capacity(0, nothing)));
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -159,68 +169,69 @@ impl AsyncWrite for GuardIo {
 #[async_trait]
 impl Shutdown for GuardIo {
     async fn shutdown(&mut self) {
-        self.io.shutdown().await;
+        // What is gathered goes out first. A client that is gone already needs nothing more.
+        let _ = AsyncWriteExt::shutdown(&mut self.io).await;
     }
 }
 
 impl UniqueID for GuardIo {
     fn id(&self) -> UniqueIDType {
-        self.io.id()
+        self.io.get_ref().id()
     }
 }
 
 // Each of these has a silent default in its trait, so each is handed on by hand.
 impl Ssl for GuardIo {
     fn get_ssl(&self) -> Option<&TlsRef> {
-        self.io.get_ssl()
+        self.io.get_ref().get_ssl()
     }
 
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.io.get_ssl_digest()
+        self.io.get_ref().get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.io.selected_alpn_proto()
+        self.io.get_ref().selected_alpn_proto()
     }
 }
 
 impl GetTimingDigest for GuardIo {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.io.get_timing_digest()
+        self.io.get_ref().get_timing_digest()
     }
 
     fn get_read_pending_time(&self) -> Duration {
-        self.io.get_read_pending_time()
+        self.io.get_ref().get_read_pending_time()
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.io.get_write_pending_time()
+        self.io.get_ref().get_write_pending_time()
     }
 }
 
 impl GetProxyDigest for GuardIo {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.io.get_proxy_digest()
+        self.io.get_ref().get_proxy_digest()
     }
 
     fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.io.set_proxy_digest(digest);
+        self.io.get_mut().set_proxy_digest(digest);
     }
 }
 
 impl GetSocketDigest for GuardIo {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.io.get_socket_digest()
+        self.io.get_ref().get_socket_digest()
     }
 
     fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.io.set_socket_digest(digest);
+        self.io.get_mut().set_socket_digest(digest);
     }
 }
 
 #[async_trait]
 impl Peek for GuardIo {
     async fn try_peek(&mut self, buffer: &mut [u8]) -> std::io::Result<bool> {
-        self.io.try_peek(buffer).await
+        self.io.get_mut().try_peek(buffer).await
     }
 }

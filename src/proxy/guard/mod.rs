@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pingora_core::protocols::Stream;
+use tokio::io::BufWriter;
 use tokio::time::Sleep;
 
 pub use exchange::{Overdue, deadline, head_is_complete, is_held_back, is_uploaded, lend, overdue, patience, progress};
@@ -30,6 +31,9 @@ pub struct Deadlines {
     /// Without a request.
     pub idle: Duration,
 }
+
+/// A client's connection that was handed out, with what it had to write.
+pub type Lent = BufWriter<Stream>;
 
 /// How long an overdue exchange has to answer before it is dropped.
 const GRACE: Duration = Duration::from_secs(1);
@@ -66,7 +70,7 @@ struct Connection {
     fresh: Fresh,
     /// The next read hands the stream out.
     lends: AtomicBool,
-    lent: Mutex<Option<Stream>>,
+    lent: Mutex<Option<Lent>>,
     /// Outlives the request: a fresh timer for each would cost a system call each.
     timer: Mutex<Option<Pin<Box<Sleep>>>>,
 }
