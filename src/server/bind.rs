@@ -22,7 +22,7 @@ use crate::proxy::guard::app::GuardedConnections;
 /// Everything that is listened on.
 pub(super) struct Bound {
     fds: ListenFds,
-    listeners: Vec<SocketAddr>,
+    pub(super) listeners: Vec<SocketAddr>,
     /// Each client listener once more, for what Pingora leaves in its queue at the end.
     sockets: Vec<TcpListener>,
     pub(super) admin_address: SocketAddr,

@@ -7,7 +7,7 @@ mod loader;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
@@ -18,6 +18,7 @@ pub use loader::{Load, Loader};
 
 use crate::admin::Admin;
 use crate::admin::reload::Reload;
+use crate::admin::status::{Process, Reloads, Sessions};
 use crate::admin::token::Token;
 use crate::config::admin::AdminToken;
 use crate::proxy::Gateway;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub header: Duration,
     pub idle: Duration,
     pub drain: Duration,
+    /// Whether sessions are kept in a Redis.
+    pub shared_sessions: bool,
 }
 
 /// Serves until a signal says stop, then drains.
@@ -61,10 +64,18 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     let app = GuardedConnections::new(proxy, gateway.clone(), deadlines, bound.take_sockets());
     server.add_service(bound.clients(app, settings.threads));
     let token = settings.admin_token.as_ref().map(|token| Token::new(token.text()));
-    server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), bound.admin_address, token)));
+    let process = Process {
+        started: SystemTime::now(),
+        listeners: bound.listeners.clone(),
+        admin: bound.admin_address,
+        sessions: if settings.shared_sessions { Sessions::Redis } else { Sessions::Memory },
+        filters: loader.filters.iter().flat_map(|list| list.iter()).map(|filter| filter.name).collect(),
+    };
+    let (told, reloads) = Reloads::channel(process.started);
+    server.add_service(bound.admin(Admin::new(gateway.clone(), reload.clone(), process, reloads, token)));
     let ready = format!("ready listeners={} admin={}", bound.shown(), bound.admin_address);
     let (hears, heard) = tokio::sync::watch::channel(false);
-    let control = control::Control::new(gateway.clone(), loader, requests, loaded, (ready, heard));
+    let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, (ready, heard));
     server.add_service(background_service("control", control));
     let signals = drain::Signals::new(gateway.clone(), reload, settings.drain, hears);
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
