@@ -88,7 +88,15 @@ pub fn count_panics(metrics: &Arc<Metrics>) {
     let panics = metrics.panics.clone();
     std::panic::set_hook(Box::new(move |info| {
         panics.inc();
-        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        log::error!("a defect: panic at {place}");
+        log::error!("a defect: panic at {}", place(info));
     }));
+}
+
+/// The same before there is a log: what a panic says may quote a variable.
+pub fn hide_panics() {
+    std::panic::set_hook(Box::new(|info| eprintln!("hilum: a defect: panic at {}", place(info))));
+}
+
+fn place(info: &std::panic::PanicHookInfo<'_>) -> String {
+    info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string)
 }
