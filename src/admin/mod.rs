@@ -1,33 +1,42 @@
-//! The admin listener: metrics, health, reload. On a runtime of its own; on loopback, or for those who show its token.
+//! The admin listener: metrics, status, health, reload. On a runtime of its own; on loopback, or for those who show its token.
 
 pub mod reload;
+pub mod status;
 pub mod token;
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
+use tokio::sync::watch;
 
 use crate::proxy::Gateway;
 use crate::router::host;
 use reload::{Reload, Reloaded};
+use status::{Process, Reloads};
 use token::Token;
 
 /// What operators and Prometheus ask.
 pub struct Admin {
     gateway: Gateway,
     reload: Reload,
-    address: SocketAddr,
+    process: Process,
+    reloads: watch::Receiver<Reloads>,
     /// What must be shown for all but the two health checks.
     token: Option<Token>,
 }
 
 impl Admin {
-    pub fn new(gateway: Gateway, reload: Reload, address: SocketAddr, token: Option<Token>) -> Self {
-        Admin { gateway, reload, address, token }
+    pub fn new(
+        gateway: Gateway,
+        reload: Reload,
+        process: Process,
+        reloads: watch::Receiver<Reloads>,
+        token: Option<Token>,
+    ) -> Self {
+        Admin { gateway, reload, process, reloads, token }
     }
 
     async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> (StatusCode, &'static str, String) {
@@ -44,6 +53,7 @@ impl Admin {
             "/metrics" if reads => {
                 (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.gateway.metrics().text())
             }
+            "/status" if reads => (StatusCode::OK, "application/json", self.status()),
             "/health/live" if reads => (StatusCode::OK, TEXT, "live\n".to_owned()),
             "/health/ready" if reads => match self.gateway.is_draining() {
                 false => (StatusCode::OK, TEXT, "ready\n".to_owned()),
@@ -60,26 +70,48 @@ impl Admin {
                 }
                 None => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
             },
-            "/metrics" | "/health/live" | "/health/ready" | "/reload" => {
+            "/metrics" | "/status" | "/health/live" | "/health/ready" | "/reload" => {
                 (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned())
             }
             _ => (
                 StatusCode::NOT_FOUND,
                 TEXT,
-                "not found; there are /metrics, /health/live, /health/ready and POST /reload\n".to_owned(),
+                "not found; there are /metrics, /status, /health/live, /health/ready and POST /reload\n".to_owned(),
             ),
         }
+    }
+
+    fn status(&self) -> String {
+        let (table, metrics) = (self.gateway.table(), self.gateway.metrics());
+        let services = table.pools.iter().map(|pool| {
+            let peers = pool.peers().into_iter().map(|(peer, _)| status::Peer {
+                address: peer.label().to_string(),
+                up: peer.is_up(),
+                in_flight: peer.in_flight(),
+            });
+            status::Service { name: pool.name().to_string(), peers: peers.collect() }
+        });
+        let now = status::Now {
+            time: SystemTime::now(),
+            draining: self.gateway.is_draining(),
+            hash: table.hash.clone(),
+            routes: table.routes.len(),
+            connections: metrics.connections.get(),
+            in_flight: metrics.in_flight.get(),
+            services: services.collect(),
+        };
+        status::text(&self.process, *self.reloads.borrow(), &now)
     }
 
     /// A page in somebody's browser can reach loopback by a name of its own (DNS rebinding) or by a plain form: neither has our
     /// own address as its host and no foreign origin. What other machines reach has names that nobody knows here, and a token.
     fn is_meant(&self, headers: &HeaderMap) -> bool {
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).map(host::name_of);
-        let address = self.address.ip().to_string();
+        let address = self.process.admin.ip().to_string();
         let ours = |name: &str| {
             name == "localhost" || name.trim_matches(['[', ']']) == address || name == "127.0.0.1" || name == "[::1]"
         };
-        (!self.address.ip().is_loopback() || host.is_none_or(ours)) && !headers.contains_key(header::ORIGIN)
+        (!self.process.admin.ip().is_loopback() || host.is_none_or(ours)) && !headers.contains_key(header::ORIGIN)
     }
 }
 

@@ -8,7 +8,7 @@ use hilum_filters::api::Registration;
 
 use super::Paths;
 use crate::config::conf::{self, Conf};
-use crate::config::{Environment, Report, Source, env, yaml};
+use crate::config::{Environment, Report, Source, as_written, env, yaml};
 use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
@@ -75,7 +75,9 @@ pub(super) fn read_conf(path: &Path, environment: &Environment) -> anyhow::Resul
         }
         Ok(mut node) => {
             env::expand(&mut node, environment, &mut problems);
-            conf::read(&node, &mut problems)
+            let conf = conf::read(&node, &mut problems);
+            as_written(&node, &mut problems);
+            conf
         }
     };
     Ok(match conf {

@@ -79,6 +79,7 @@ pub fn main(registrations: &[&'static [Registration]]) -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    crate::server::hide_panics();
     let done = match cli.command {
         Command::Run(paths) => run::run(&paths, registrations),
         Command::Check { paths, json } => check::check(&paths, registrations, json),

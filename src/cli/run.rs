@@ -43,6 +43,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         header: conf.connections().header(),
         idle: conf.connections().idle(),
         drain: conf.drain(),
+        shared_sessions: conf.redis().is_some(),
     };
     server::run(&settings, &gateway, loader, text)?;
     Ok(ExitCode::SUCCESS)

@@ -25,4 +25,4 @@ pub mod validate;
 pub mod yaml;
 
 pub use env::Environment;
-pub use problem::{Report, Source};
+pub use problem::{Report, Source, as_written};

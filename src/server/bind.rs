@@ -31,10 +31,9 @@ impl Bound {
         Ok(Bound { clients, admin: bind(settings.admin, "the admin listener")? })
     }
 
-    /// `[127.0.0.1:5000, …]`
-    pub(super) fn shown(&self) -> anyhow::Result<String> {
-        let addresses = self.clients.iter().map(|socket| Ok(address(socket)?.to_string()));
-        Ok(format!("[{}]", addresses.collect::<anyhow::Result<Vec<_>>>()?.join(", ")))
+    /// Where clients come in.
+    pub(super) fn listeners(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        self.clients.iter().map(address).collect()
     }
 
     pub(super) fn admin_address(&self) -> anyhow::Result<SocketAddr> {

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{Load, Loader};
 use crate::admin::reload::{Reloaded, Reloader};
+use crate::admin::status::{Outcome, Reloads};
 use crate::proxy::Gateway;
 use crate::table::{Folder, Table};
 
@@ -27,6 +28,8 @@ pub(super) struct Control {
     gateway: Gateway,
     loader: Arc<Loader>,
     requests: Mutex<Reloader>,
+    /// What `/status` tells of reloads.
+    told: watch::Sender<Reloads>,
     /// The text that the running table was made of at the start.
     loaded: String,
     ready: String,
@@ -56,10 +59,11 @@ impl Control {
         gateway: Gateway,
         loader: Loader,
         requests: Reloader,
+        told: watch::Sender<Reloads>,
         loaded: String,
         (ready, heard): (String, watch::Receiver<bool>),
     ) -> Self {
-        Control { gateway, loader: Arc::new(loader), requests: Mutex::new(requests), loaded, ready, heard }
+        Control { gateway, loader: Arc::new(loader), requests: Mutex::new(requests), told, loaded, ready, heard }
     }
 
     /// Reads the file until it and its templates hold still, and takes it. `seen` is what was judged last.
@@ -94,6 +98,7 @@ impl Control {
 
     fn refuse(&self, why: String) -> Reloaded {
         self.gateway.metrics().refused();
+        self.told.send_modify(|reloads| reloads.note(SystemTime::now(), Outcome::Refused));
         log::error!("routes were not reloaded, the running ones are kept:\n{why}");
         Reloaded::Refused(why)
     }
@@ -107,6 +112,7 @@ impl Control {
         let gone = old.routes.iter().filter(|route| !table.routes.iter().any(|r| r.name == route.name));
         self.gateway.metrics().forget_routes(gone.map(|route| route.name.clone()));
         self.gateway.metrics().loaded(&table.hash);
+        self.told.send_modify(|reloads| reloads.note(SystemTime::now(), Outcome::Loaded));
         log::info!("routes reloaded: {} routes, hash {}", table.routes.len(), table.hash);
         reloaded
     }

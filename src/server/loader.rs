@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use hilum_filters::api::Registration;
 
-use crate::config::{Environment, Report, Source, env, routes, yaml};
+use crate::config::{Environment, Report, Source, as_written, env, routes, yaml};
 use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
@@ -87,6 +87,7 @@ impl Loader {
         };
         let table = routes.and_then(|routes| Table::compile(&routes, text, &parts, &mut more));
         problems.extend(more.into_iter().filter(|p| !missing.contains(&p.at)));
+        as_written(&node, problems);
         table
     }
 }

@@ -8,7 +8,7 @@ mod loader;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
@@ -19,6 +19,7 @@ pub use loader::{Load, Loader};
 
 use crate::admin::Admin;
 use crate::admin::reload::Reload;
+use crate::admin::status::{Process, Reloads, Sessions};
 use crate::admin::token::Token;
 use crate::config::admin::AdminToken;
 use crate::proxy::Gateway;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub header: Duration,
     pub idle: Duration,
     pub drain: Duration,
+    /// Whether sessions are kept in a Redis.
+    pub shared_sessions: bool,
 }
 
 /// Serves until a signal says stop, then drains.
@@ -44,8 +47,9 @@ pub struct Settings {
 /// An address that can't be listened on. Everything is bound before anything is served.
 pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: String) -> anyhow::Result<()> {
     let bound = bind::Bound::new(settings)?;
-    let admin_address = bound.admin_address()?;
-    let ready = format!("ready listeners={} admin={admin_address}", bound.shown()?);
+    let (listeners, admin_address) = (bound.listeners()?, bound.admin_address()?);
+    let shown = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let ready = format!("ready listeners=[{shown}] admin={admin_address}");
     let conf = ServerConf {
         threads: settings.threads,
         // Shared by all services; each peer keeps its connections for its own idle time.
@@ -64,10 +68,18 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     let app = GuardedConnections::new(proxy, gateway.clone(), deadlines);
     server.add_service(accept::Clients::new(bound.clients, app, settings.threads));
     let token = settings.admin_token.as_ref().map(|token| Token::new(token.text()));
-    let admin = Admin::new(gateway.clone(), reload.clone(), admin_address, token);
+    let process = Process {
+        started: SystemTime::now(),
+        listeners,
+        admin: admin_address,
+        sessions: if settings.shared_sessions { Sessions::Redis } else { Sessions::Memory },
+        filters: loader.filters.iter().flat_map(|list| list.iter()).map(|filter| filter.name).collect(),
+    };
+    let (told, reloads) = Reloads::channel(process.started);
+    let admin = Admin::new(gateway.clone(), reload.clone(), process, reloads, token);
     server.add_service(bind::Operators::new(admin, bound.admin, admin_address));
     let (hears, heard) = tokio::sync::watch::channel(false);
-    let control = control::Control::new(gateway.clone(), loader, requests, loaded, (ready, heard));
+    let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, (ready, heard));
     server.add_service(background_service("control", control));
     let signals = drain::Signals::new(gateway.clone(), reload, settings.drain, hears);
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
@@ -80,7 +92,15 @@ pub fn count_panics(metrics: &Arc<Metrics>) {
     let panics = metrics.panics.clone();
     std::panic::set_hook(Box::new(move |info| {
         panics.inc();
-        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        log::error!("a defect: panic at {place}");
+        log::error!("a defect: panic at {}", place(info));
     }));
+}
+
+/// The same before there is a log: what a panic says may quote a variable.
+pub fn hide_panics() {
+    std::panic::set_hook(Box::new(|info| eprintln!("hilum: a defect: panic at {}", place(info))));
+}
+
+fn place(info: &std::panic::PanicHookInfo<'_>) -> String {
+    info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string)
 }

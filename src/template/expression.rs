@@ -47,7 +47,8 @@ const COMPARISONS: &[(&[&str], Comparison)] = &[
     (&["in"], |a, b| minijinja::tests::is_in(&EXPRESSIONS.empty_state(), a, b)),
 ];
 
-/// An expression that could not be evaluated. The text is for the log of an operator: it may quote the expression, never data.
+/// An expression that could not be evaluated. The text is for the log of an operator: it may quote the expression, never
+/// data, nor a text of the expression, which may come from a variable.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failed(pub String);
 
@@ -99,8 +100,28 @@ impl Compiled {
             true => self.expression.eval(scope),
             false => self.expression.eval(self.patterns.beside(scope)),
         };
-        evaluated.map_err(|e| Failed(format!("`{}`: {}", self.source, e.kind())))
+        evaluated.map_err(|e| Failed(format!("`{}`: {}", without_texts(&self.source), e.kind())))
     }
+}
+
+/// The source with its quoted texts left out: a variable may have been expanded in one of them.
+fn without_texts(source: &str) -> String {
+    let (mut shown, mut quote, mut escaped) = (String::with_capacity(source.len()), None, false);
+    for c in source.chars() {
+        match quote {
+            Some(open) if c == open && !escaped => {
+                shown.push('…');
+                shown.push(c);
+                quote = None;
+            }
+            Some(_) => escaped = c == '\\' && !escaped,
+            None => {
+                shown.push(c);
+                (quote, escaped) = (Some(c).filter(|c| matches!(c, '\'' | '"')), false);
+            }
+        }
+    }
+    shown
 }
 
 /// Names that are offered when one was misspelt. What exists is decided by the environment itself.
@@ -332,6 +353,19 @@ mod tests {
         ];
         for (source, expected) in cases {
             assert_eq!(words(source).join(" "), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_without_the_texts_of_the_expression() {
+        let cases = [
+            ("a.b > 1 or a == 'se\\'cret'", "a.b > 1 or a == '…'"),
+            (r#"x|default("it's") ~ ''"#, r#"x|default("…") ~ '…'"#),
+            (r"a == '\\' and b", "a == '…' and b"),
+            ("'never closed", "'"),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(without_texts(source), expected, "{source}");
         }
     }
 

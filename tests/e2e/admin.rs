@@ -1,4 +1,4 @@
-//! The admin listener: health, metrics, reload, and who may not.
+//! The admin listener: health, metrics, status, reload, and who may not.
 
 use crate::harness::*;
 
@@ -31,6 +31,13 @@ async fn operators_and_prometheus_are_answered() {
                 "200\ncontent-type: text/plain; version=0.0.4; charset=utf-8\n~ hilum_connections",
             ),
             (&format!("HEAD /metrics{ours}"), "200\n="),
+            (
+                &format!("GET /status{ours}"),
+                "200\ncontent-type: application/json\ncache-control: no-store\n~ \"version\"",
+            ),
+            (&format!("HEAD /status{ours}"), "200\n="),
+            (&format!("POST /status{ours}\nContent-Length: 0"), "405"),
+            (&format!("GET /status/{ours}"), "404"),
             ("GET /health/live\nHost: localhost", "200"),
             ("GET /health/live\nHost: localhost:9901", "200"),
             (&format!("GET /nowhere{ours}"), "404"),
@@ -50,6 +57,8 @@ async fn a_web_page_gets_nothing_from_the_admin_listener() {
         "POST /reload\nHost: OURS\nOrigin: https://evil.test\nContent-Length: 0",
         "POST /reload\nHost: OURS\nOrigin: null\nContent-Length: 0",
         "POST /reload\nHost: OURS\nOrigin: http://OURS\nContent-Length: 0",
+        "GET /status\nHost: OURS\nOrigin: https://evil.test",
+        "GET /status\nHost: evil.test",
         "GET /metrics\nHost: evil.test",
         "GET /metrics\nHost: evil.test:9901",
         "GET /metrics\nHost: 127.0.0.1.evil.test",
@@ -62,7 +71,12 @@ async fn a_web_page_gets_nothing_from_the_admin_listener() {
     // Nor is it reached through the listener of clients.
     check(
         &gateway,
-        &[("GET /metrics", "404 no_route"), ("POST /reload", "404 no_route"), ("GET /health/live", "404 no_route")],
+        &[
+            ("GET /metrics", "404 no_route"),
+            ("GET /status", "404 no_route"),
+            ("POST /reload", "404 no_route"),
+            ("GET /health/live", "404 no_route"),
+        ],
     )
     .await;
 }
@@ -103,6 +117,9 @@ async fn with_a_token_all_but_health_wants_it() {
             (&format!("GET /metrics\n{named}\n{good}"), "200\n~ hilum_connections"),
             (&format!("GET /nowhere\n{named}\n{good}"), "404"),
             (&format!("POST /reload\n{named}\n{good}\nContent-Length: 0"), "200\n~ loaded"),
+            (&format!("GET /status\n{named}\n{good}"), "200\n~ \"version\""),
+            (&format!("GET /status\n{named}"), refused),
+            (&format!("GET /status\n{named}\n{bad}"), refused),
             (&format!("GET /metrics\n{named}"), refused),
             (&format!("GET /metrics\n{named}\n{bad}"), refused),
             (&format!("GET /metrics\n{named}\n{good}\n{good}"), refused),
@@ -135,4 +152,86 @@ async fn with_a_token_on_loopback_the_host_counts_as_well() {
         ],
     )
     .await;
+}
+
+const WITH_A_SERVICE: &str = r#"
+version: 1
+services: { a: { peers: ["${A}", "http://127.0.0.1:1"], health: { path: /health, every: 50ms, down_after: 1 } } }
+routes: [{ name: all, match: "/**", auth: public, forward: { service: a } }]
+"#;
+
+#[tokio::test]
+async fn the_status_says_what_runs() {
+    let service = Service::start(puppet).await;
+    let gateway = Gateway::with(WITH_A_SERVICE).env("A", service.url()).start().await;
+    let status = async || gateway.ask_admin("GET /status").await.json();
+    let peers = |status: &serde_json::Value| status["services"][0]["peers"].clone();
+    let down = eventually("the second peer to be down", async || {
+        Some(status().await).filter(|status| peers(status)[1]["up"] == false)
+    })
+    .await;
+    assert_eq!(
+        peers(&down)[0],
+        serde_json::json!({ "address": service.address().to_string(), "up": true, "in_flight": 0 })
+    );
+    assert_eq!(down["services"][0]["name"], "a");
+    assert_eq!(down["listeners"], serde_json::json!([gateway.address().to_string()]));
+    assert_eq!(down["admin"], gateway.admin().to_string());
+    assert_eq!((&down["sessions"], &down["draining"]), (&"memory".into(), &false.into()));
+    assert_eq!((&down["last_reload"], &down["table"]["routes"]), (&serde_json::Value::Null, &1.into()));
+    assert!(down["filters"].as_array().is_some_and(|names| names.contains(&"security_headers".into())), "{down}");
+    assert!(gateway.metrics().await.has("hilum_table_info", &[("hash", down["table"]["hash"].as_str().unwrap_or(""))]));
+    // A client that is in, and what it asked for.
+    let mut client = gateway.connect().await;
+    client.write(&message("GET /slow-head/500")).await;
+    eventually("the request to be seen", async || {
+        let status = status().await;
+        let seen = (&status["connections"], &status["requests_in_flight"], &peers(&status)[0]["in_flight"]);
+        (seen == (&1.into(), &1.into(), &1.into())).then_some(())
+    })
+    .await;
+    assert_eq!(client.read(false).await.status, 200);
+    // A file that is taken, and one that is not: then the first is what runs.
+    gateway.edit(&WITH_A_SERVICE.replace("name: all", "name: other"));
+    assert_eq!(gateway.reload().await.status, 200);
+    let loaded = status().await;
+    assert_eq!(loaded["last_reload"]["result"], "loaded");
+    assert_ne!(loaded["table"]["hash"], down["table"]["hash"]);
+    assert_eq!(loaded["table"]["loaded"], loaded["last_reload"]["at"]);
+    gateway.edit("version: 2");
+    assert_eq!(gateway.reload().await.status, 422);
+    let refused = status().await;
+    assert_eq!(refused["last_reload"]["result"], "refused");
+    assert_eq!(refused["table"], loaded["table"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_are_answered_while_clients_flood() {
+    let gateway = Gateway::with(ROUTES).conf("threads: 1").start().await;
+    let (address, stop) = (gateway.address(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    // Each asks again as soon as it has its answer: the one thread of the clients has never nothing to do.
+    let flood: Vec<_> = (0..64)
+        .map(|_| {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                let mut client = Client::connect(address).await;
+                let mut answers = 0_u64;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(client.send("GET /here").await.status, 200);
+                    answers += 1;
+                }
+                answers
+            })
+        })
+        .collect();
+    gateway.counts("hilum_requests_total", &[], |n| n > 1000.0).await;
+    for path in ["/status", "/health/live", "/health/ready", "/metrics"].iter().cycle().take(40) {
+        let since = std::time::Instant::now();
+        assert_eq!(gateway.ask_admin(&format!("GET {path}")).await.status, 200, "{path}");
+        assert!(since.elapsed() < std::time::Duration::from_secs(2), "{path} took {:?}", since.elapsed());
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for client in flood {
+        assert!(client.await.expect("a client does not panic") > 0, "everybody was served");
+    }
 }

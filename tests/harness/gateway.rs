@@ -26,6 +26,9 @@ pub(crate) struct Builder {
     log: String,
     /// The same for `admin:`.
     admin: String,
+    program: PathBuf,
+    /// Where it listens, for clients and for operators, when it does not say so.
+    known: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// A running gateway. Dropped, it is killed; when a test fails, its log is shown.
@@ -94,6 +97,22 @@ impl Builder {
         self
     }
 
+    /// For a log level at which nobody is told when it is ready, and where.
+    pub(crate) fn silent(mut self) -> Builder {
+        let free =
+            || std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+        let (clients, admin) = (free(), free());
+        self.admin = self.admin.replace("127.0.0.1:0", &admin.to_string());
+        self.known = Some((clients, admin));
+        self
+    }
+
+    /// Another program with the same commands, such as one with more filters.
+    pub(crate) fn program(mut self, path: PathBuf) -> Builder {
+        self.program = path;
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(self) -> Gateway {
         match self.try_start().await {
@@ -111,14 +130,17 @@ impl Builder {
             std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         };
         let conf = format!(
-            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {}\nlog: {}\n{}",
-            self.admin, self.log, self.conf
+            "version: 1\nlisteners: [{{ address: \"{}\" }}]\nadmin: {}\nlog: {}\n{}",
+            self.known.map_or_else(|| "127.0.0.1:0".to_owned(), |(clients, _)| clients.to_string()),
+            self.admin,
+            self.log,
+            self.conf
         );
         put(Path::new("conf/hilum.yaml"), conf.as_bytes());
         put(Path::new("routes.yaml"), self.routes.as_bytes());
         self.files.iter().for_each(|(path, content)| put(path, content));
         let token = self.variables.iter().find(|(name, _)| name == "HILUM_ADMIN_TOKEN").map(|(_, token)| token.clone());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hilum"))
+        let mut child = Command::new(&self.program)
             .args(["run", "--conf", "conf/hilum.yaml", "--routes", "routes.yaml"])
             .current_dir(dir.path())
             .env_clear()
@@ -132,7 +154,8 @@ impl Builder {
         let stdout = Heard::to(child.stdout.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
         let stderr = Heard::to(child.stderr.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
         let ready = tokio::select! {
-            ready = stderr.find(read_ready) => ready,
+            ready = stderr.find(read_ready), if self.known.is_none() => ready,
+            ready = answering(self.known), if self.known.is_some() => ready,
             status = child.wait() => return Err((status.expect("it was waited for"), stderr.whole().await)),
         };
         let (listeners, admin) = ready;
@@ -150,6 +173,8 @@ impl Gateway {
             files: Vec::new(),
             log: "{ access: { file: ../access.log } }".to_owned(),
             admin: "{ address: \"127.0.0.1:0\" }".to_owned(),
+            program: env!("CARGO_BIN_EXE_hilum").into(),
+            known: None,
         }
     }
 
@@ -326,6 +351,15 @@ impl Heard {
             changes.changed().await.expect("the sender lives in self");
         }
     }
+}
+
+/// Waits until both addresses take connections.
+async fn answering(known: Option<(SocketAddr, SocketAddr)>) -> (Vec<SocketAddr>, SocketAddr) {
+    let (clients, admin) = known.expect("asked only then");
+    for address in [clients, admin] {
+        eventually("the gateway to listen", async || Client::try_connect(address).await.ok()).await;
+    }
+    (vec![clients], admin)
 }
 
 /// The addresses in `ready listeners=[…] admin=…`, once the whole line is there.

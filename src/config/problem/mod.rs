@@ -15,6 +15,9 @@
 
 mod hide;
 mod value;
+mod written;
+
+pub use written::as_written;
 
 use hilum_filters::api::{At, Problem};
 use std::fmt::{self, Display, Formatter};
