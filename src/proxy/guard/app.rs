@@ -75,6 +75,8 @@ async fn serve(http: &Arc<GuardedHttp>, deadlines: Deadlines, io: Stream, shutdo
         // One connection carries many requests at once; the idle deadline of one head would end all of them.
         connection.enter(Phase::Busy);
         connection.fresh.is_over();
+        // Its bytes are frames and no heads.
+        lock(&connection.wire).let_go();
     }
     let io: Stream = Box::new(GuardIo::new(io, connection, deadlines));
     tokio::select! {
