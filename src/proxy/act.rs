@@ -33,10 +33,13 @@ enum Decided {
 
 /// Answers the request, or says that Pingora shall go on with it to the peer in `ctx.asked`.
 pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-    if !session.is_http2() && !framing::is_plain(&session.as_downstream().to_h1_raw()) {
-        // What follows may be the body or the next request: nobody reads on.
-        session.set_keepalive(None);
-        return respond::refuse(session, ctx, Reason::FramingRejected.into(), By::Engine).await.map(|()| true);
+    if !session.is_http2() {
+        let head = session.as_downstream().to_h1_raw();
+        if let Err(reason) = guard::body_follows(&head, framing::of(&head)) {
+            // What follows may be the body or the next request: nobody reads on.
+            session.set_keepalive(None);
+            return respond::refuse(session, ctx, reason.into(), By::Engine).await.map(|()| true);
+        }
     }
     let admitted = front_door::admit(session.req_header_mut()).map_err(Refusal::from);
     if let Err(refusal) = admitted.and_then(|()| front_door::check_connection(&session.req_header().headers)) {

@@ -38,6 +38,7 @@ pub(super) async fn read(session: &mut Session, ctx: &mut Ctx, limit: u64) -> Re
             Ok(Err(e)) if *e.etype() == ErrorType::ReadTimedout || guard::overdue().is_some() => {
                 return Err(Reason::ClientTooSlow.into());
             }
+            Ok(Err(_)) if guard::is_ill_framed() => return Err(Reason::FramingRejected.into()),
             Ok(Err(_)) => return Err(Reason::Malformed.into()),
             Ok(Ok(piece)) => piece,
         };

@@ -25,6 +25,9 @@ impl Failure {
         {
             return Failure::Known(reason);
         }
+        if guard::is_ill_framed() {
+            return Failure::Known(Reason::FramingRejected);
+        }
         if let Some(overdue) = guard::overdue() {
             let (reason, fault) = ctx.reason_for(overdue);
             return fault.map_or(Failure::Known(reason), Failure::Service);

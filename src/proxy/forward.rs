@@ -65,6 +65,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 pub(super) fn to_service(ctx: &mut Ctx, client: &RequestHeader, head: &mut RequestHeader) -> Result<()> {
     edit(head, |headers| {
         strip(&ctx.table, headers, passes(ctx).cookies);
+        if !ctx.peer_is_trusted {
+            headers.remove(EARLY_DATA);
+        }
         for (name, value) in &ctx.onward.headers {
             headers.insert(name.clone(), value.clone());
         }
@@ -90,6 +93,8 @@ pub(super) fn speak(ctx: &Ctx, client: &RequestHeader, head: &mut RequestHeader)
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+/// A request that may have been sent again by somebody else (RFC 8470, 5.1). We take none, so only a proxy before us can know.
+const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

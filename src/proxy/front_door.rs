@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hilum_filters::api::RequestId;
-use http::{HeaderMap, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora_http::RequestHeader;
 
 use super::{Ctx, Gateway};
@@ -150,17 +150,38 @@ fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
-/// A nomination that would take a header away that the exchange depends on (RFC 9110, 7.6.1). Pingora sees `Host` only after a
-/// connection to a service was taken.
+/// Most names that a client may nominate in `Connection`; browsers nominate two.
+const NOMINATED: usize = 16;
+
+/// What only this connection is about, said in one way: `Connection` and `Expect`.
+///
+/// # Errors
+/// `malformed`.
 pub(super) fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut nominated =
-        headers.get_all(header::CONNECTION).iter().flat_map(|line| line.to_str().unwrap_or("").split(','));
-    match nominated
-        .any(|name| ["host", "content-length", "transfer-encoding"].iter().any(|n| name.trim().eq_ignore_ascii_case(n)))
-    {
-        true => Err(Reason::Malformed.into()),
-        false => Ok(()),
+    match nominates_well(headers) && expects_well(headers) {
+        true => Ok(()),
+        false => Err(Reason::Malformed.into()),
     }
+}
+
+/// Names, not too many of them, and none that would take a header away that the exchange depends on (RFC 9110, 7.6.1). Pingora sees
+/// `Host` only after a connection to a service was taken.
+fn nominates_well(headers: &HeaderMap) -> bool {
+    let mut nominated =
+        headers.get_all(header::CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let is_good = |name: &[u8]| {
+        let name = name.trim_ascii();
+        HeaderName::from_bytes(name).is_ok()
+            && !["host", "content-length", "transfer-encoding"].iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+    };
+    nominated.by_ref().take(NOMINATED).all(is_good) && nominated.next().is_none()
+}
+
+/// Nothing, or the one expectation that there is (RFC 9110, 10.1.1). Any other may be answered with 417; but who waits for something
+/// that we don't know, or says twice that they wait, may have another view of where the body begins than a service has.
+fn expects_well(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::EXPECT).iter();
+    lines.next().is_none_or(|line| line.as_bytes().eq_ignore_ascii_case(b"100-continue")) && lines.next().is_none()
 }
 
 #[cfg(test)]
@@ -201,5 +222,41 @@ mod tests {
         check("/a", Some("a/b"), Err(Reason::HostRejected));
         check("/a", Some("u@h"), Err(Reason::HostRejected));
         check("/a", Some(""), Err(Reason::HostRejected));
+    }
+
+    #[test]
+    fn what_is_about_the_connection_is_said_in_one_way() {
+        let many = vec!["a"; NOMINATED].join(",");
+        let too_many = format!("{many}, a");
+        let cases: [(&[(&str, &str)], bool); 21] = [
+            (&[], true),
+            (&[("connection", "close")], true),
+            (&[("connection", "keep-alive, Upgrade"), ("connection", "X-User-ID")], true),
+            (&[("connection", "keep-alive ,\tUpgrade ")], true),
+            (&[("connection", &many)], true),
+            (&[("connection", &too_many)], false),
+            (&[("connection", &many), ("connection", "a")], false),
+            (&[("connection", "")], false),
+            (&[("connection", "close, , x")], false),
+            (&[("connection", "close,")], false),
+            (&[("connection", "\"close\"")], false),
+            (&[("connection", "a b")], false),
+            (&[("connection", "HOST")], false),
+            (&[("connection", "close, content-length")], false),
+            (&[("connection", "close"), ("connection", "Transfer-Encoding")], false),
+            (&[("expect", "100-continue")], true),
+            (&[("expect", "100-Continue")], true),
+            (&[("expect", "")], false),
+            (&[("expect", "y 100-continue")], false),
+            (&[("expect", "100-continue, 100-continue")], false),
+            (&[("expect", "100-continue"), ("expect", "100-continue")], false),
+        ];
+        for (lines, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            assert_eq!(check_connection(&headers).is_ok(), expected, "{lines:?}");
+        }
     }
 }

@@ -112,22 +112,25 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        // Pingora writes the final chunk twice when an empty piece ends an HTTP/2 request to an HTTP/1 peer (its issue 935).
-        if body.as_ref().is_some_and(Bytes::is_empty) {
-            *body = None;
-        }
         ctx.received += body.as_ref().map_or(0, Bytes::len) as u64;
         if end {
             guard::is_uploaded();
         }
         guard::progress();
-        let Some(route) = ctx.route.clone() else { return Ok(()) };
+        let route = ctx.route.clone().ok_or_else(|| failure::error(Reason::Internal))?;
         if ctx.received > route.limits.body {
             return Err(failure::error(Reason::BodyTooLarge));
         }
         if route.chain.takes_part(Phase::RequestBody) {
             let mut chunk = Chunk { bytes: body, last: end };
             route.chain.request_body(ctx.depth, session.req_header(), &mut ctx.facts, &mut ctx.states, &mut chunk)?;
+        }
+        // For Pingora nothing is the end of the body, and an empty piece in the middle is not: a chunk whose size is still on its way,
+        // or a filter that waits for more. At the end an empty piece would be written as a second last chunk (its issue 935).
+        match body {
+            None if !end => *body = Some(Bytes::new()),
+            Some(bytes) if end && bytes.is_empty() => *body = None,
+            _ => {}
         }
         Ok(())
     }

@@ -182,6 +182,27 @@ async fn an_answer_before_the_end_of_the_body_arrives() {
     }
 }
 
+/// A read may end anywhere, in the middle of a chunk's size too.
+#[tokio::test]
+async fn chunks_that_come_in_pieces_are_one_body() {
+    let (gateway, service) = before_a_puppet(ROUTES).await;
+    let body = "5\r\nhello\r\nb;a=1\r\n to a world\r\n0\r\nX-A: 1\r\n\r\n";
+    for path in ["/s", "/b"] {
+        for cut in 0..body.len() {
+            let seen = service.seen().len();
+            let mut client = gateway.connect().await;
+            let (first, second) = body.split_at(cut);
+            client.write(&message(&format!("POST {path}/echo\nTransfer-Encoding: chunked\n\n{first}"))).await;
+            // A request that is read whole goes on when it is whole; there is nothing to wait for.
+            if path == "/s" {
+                service.has_seen(seen + 1).await;
+            }
+            client.write(second.as_bytes()).await;
+            expect(&format!("{path} {cut}"), &client.read(false).await, "200\n~ \"body\":\"hello to a world\"");
+        }
+    }
+}
+
 #[tokio::test]
 async fn two_framings_reach_no_service() {
     let (gateway, service) = before_a_puppet(ROUTES).await;

@@ -92,6 +92,22 @@ impl Client {
         within("the gateway to take bytes", self.stream.write_all(bytes)).await.is_ok()
     }
 
+    /// Writes bytes and reads at the same time, until all are written or the connection ends. What came is read next.
+    pub(crate) async fn push(&mut self, bytes: &[u8]) {
+        let (mut reading, mut writing) = self.stream.split();
+        let mut rest = bytes;
+        within("the gateway to take bytes", async {
+            while !rest.is_empty() {
+                tokio::select! {
+                    biased;
+                    written = writing.write(rest) => rest = written.map_or(&[], |n| &rest[n..]),
+                    read = reading.read_buf(&mut self.left) => if !matches!(read, Ok(1..)) { break },
+                }
+            }
+        })
+        .await;
+    }
+
     /// Writes bytes and reads at the same time, until so many have come back or the connection ends. What came is read next.
     pub(crate) async fn duplex(&mut self, bytes: &[u8], back: usize) {
         let (mut reading, mut writing) = self.stream.split();

@@ -4,6 +4,7 @@
 //! ```text
 //! gateway.rs   the process: its files, addresses, log, signals      metrics.rs   what it counts
 //! service.rs   a service on a port of its own                        script.rs    what it does with a request
+//! recorder.rs  a service that takes nothing but whole requests by the letter
 //! redis.rs     a real Redis to kill and freeze
 //! client.rs    a connection of a client                              expect.rs    requests and expectations as text
 //! ```
@@ -16,6 +17,7 @@ mod client;
 mod expect;
 mod gateway;
 mod metrics;
+mod recorder;
 mod redis;
 mod script;
 mod service;
@@ -27,6 +29,7 @@ pub(crate) use client::{Client, Response};
 pub(crate) use expect::{check, compare, expect, message};
 pub(crate) use gateway::{Builder, Gateway};
 pub(crate) use metrics::Samples;
+pub(crate) use recorder::Recorder;
 pub(crate) use redis::{Redis, Sentinel, command};
 pub(crate) use script::{Reply, Step, puppet};
 pub(crate) use service::{Refusing, Seen, Service};

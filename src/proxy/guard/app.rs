@@ -55,6 +55,8 @@ impl GuardedConnections {
             // One connection carries many requests at once; the idle deadline of one head would end all of them.
             connection.enter(Phase::Busy);
             connection.fresh.is_over();
+            // Its bytes are frames and no heads.
+            lock(&connection.wire).let_go();
         }
         let io: Stream = Box::new(GuardIo::new(io, connection, self.deadlines));
         tokio::select! {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::{Connection, Lent, Phase, lock};
+use super::{Connection, Framing, Lent, Phase, lock};
+use crate::refusal::Reason;
 
 /// All hooks of a request run inside of the layer's future, so they find it by their task.
 #[derive(Debug)]
@@ -156,6 +157,27 @@ pub fn is_held_back(held_back: bool) {
 pub fn overdue() -> Option<Overdue> {
     let why = with(|exchange| exchange.connection.as_ref().map(|c| c.overdue.load(Relaxed))).flatten()?;
     [Overdue::Client, Overdue::Deadline, Overdue::Silence].into_iter().find(|overdue| *overdue as u8 == why)
+}
+
+/// This task's head says how its body is framed. `None`: not in one way, and nothing that follows is a request.
+///
+/// # Errors
+/// What has come of the body already is framed otherwise.
+pub fn body_follows(head: &[u8], framing: Option<Framing>) -> Result<(), Reason> {
+    let follows = |connection: &Arc<Connection>| match framing {
+        Some(framing) => lock(&connection.wire).head_is_read(head, framing),
+        None => {
+            lock(&connection.wire).let_go();
+            Err(Reason::FramingRejected)
+        }
+    };
+    let followed = with(|exchange| exchange.connection.as_ref().map(follows)).flatten();
+    followed.unwrap_or(Ok(()))
+}
+
+/// Whether this task's body broke off where its framing is not what it must be.
+pub fn is_ill_framed() -> bool {
+    with(|exchange| exchange.connection.as_ref().is_some_and(|c| c.is_ill_framed.load(Relaxed))).unwrap_or(false)
 }
 
 /// Hands the client's connection out. `read` must read from it, and goes on until it finds the end: what it gives before had come

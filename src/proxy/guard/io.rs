@@ -32,7 +32,12 @@ pub(super) struct GuardIo {
     is_unflushed: bool,
     /// When the current phase ends, and which one that was computed for.
     want: Option<(Phase, Instant)>,
+    /// Bytes that came behind a fault.
+    discarded: usize,
 }
+
+/// Most bytes that are taken behind a fault.
+const DISCARDED: usize = 1024 * 1024;
 
 impl GuardIo {
     pub(super) fn new(io: Stream, connection: Arc<Connection>, deadlines: Deadlines) -> Self {
@@ -43,6 +48,7 @@ impl GuardIo {
             timer: None,
             is_unflushed: false,
             want: None,
+            discarded: 0,
         }
     }
 
@@ -58,6 +64,22 @@ impl GuardIo {
         {
             self.connection.status.store(status_of(bytes), Relaxed);
         }
+    }
+
+    /// What follows a fault is for nobody. It is taken all the same, up to a bound, since a connection that is closed with unread
+    /// bytes is reset, and the client might lose the answer with it.
+    fn poll_discard(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        while self.discarded < DISCARDED {
+            std::task::ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+            let came = buffer.filled().len() - before;
+            if came == 0 {
+                break;
+            }
+            self.discarded += came;
+            buffer.set_filled(before);
+        }
+        Poll::Ready(Err(std::io::ErrorKind::InvalidData.into()))
     }
 
     fn until(&mut self, phase: Phase, span: Duration) -> Instant {
@@ -94,12 +116,20 @@ impl AsyncRead for GuardIo {
             *lock(&this.connection.lent) = Some(std::mem::replace(&mut this.io, BufWriter::with_capacity(0, nothing)));
             return Poll::Ready(Ok(()));
         }
+        if this.connection.is_ill_framed.load(Relaxed) {
+            return this.poll_discard(context, buffer);
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         match &read {
             Poll::Ready(_) => {
                 let came = buffer.filled().len() - before;
                 this.connection.received.fetch_add(came as u64, Relaxed);
+                if lock(&this.connection.wire).came(&buffer.filled()[before..]).is_err() {
+                    this.connection.is_ill_framed.store(true, Relaxed);
+                    buffer.set_filled(before);
+                    return Poll::Ready(Err(std::io::ErrorKind::InvalidData.into()));
+                }
                 if came > 0 && this.connection.is(Phase::Idle) {
                     this.connection.enter(Phase::Header);
                     this.want = Some((Phase::Header, Instant::now() + this.deadlines.header));

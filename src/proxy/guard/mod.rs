@@ -6,10 +6,14 @@
 //! anybody reads from the client and whether the client takes what is written, so the request's layer ([`app::GuardedHttp`]) knows
 //! whose turn it is. An exchange that is overdue is ended in two steps: its client's connection gives an error to whoever reads
 //! from it, which leads to an answer; what goes on all the same is dropped a moment later.
+//!
+//! Since the IO sees every byte first, it also holds chunked bodies to the letter of the RFC ([`chunks`], [`wire`]).
 
 pub mod app;
+mod chunks;
 mod exchange;
 mod io;
+mod wire;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,7 +25,12 @@ use pingora_core::protocols::Stream;
 use tokio::io::BufWriter;
 use tokio::time::Sleep;
 
-pub use exchange::{Overdue, deadline, head_is_complete, is_held_back, is_uploaded, lend, overdue, patience, progress};
+pub use exchange::{
+    Overdue, body_follows, deadline, head_is_complete, is_held_back, is_ill_framed, is_uploaded, lend, overdue,
+    patience, progress,
+};
+pub use wire::Framing;
+use wire::Wire;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +76,9 @@ struct Connection {
     is_read: AtomicBool,
     /// The client does not take what is written.
     is_blocked: AtomicBool,
+    /// The body is not framed as it must be: reading from the client fails from then on.
+    is_ill_framed: AtomicBool,
+    wire: Mutex<Wire>,
     fresh: Fresh,
     /// The next read hands the stream out.
     lends: AtomicBool,
@@ -96,6 +108,7 @@ impl Connection {
         self.status.store(0, Relaxed);
         self.overdue.store(0, Relaxed);
         self.is_blocked.store(false, Relaxed);
+        lock(&self.wire).begin();
     }
 }
 
