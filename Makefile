@@ -6,7 +6,7 @@ CARGO := cargo
 # $(call need,PROGRAM,PACKAGE): installs PACKAGE when PROGRAM is not there.
 need = @command -v $(1) >/dev/null 2>&1 || { echo "installing $(2)"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(2) >/dev/null; }
 
-.PHONY: demo test lint bench release prerequisites
+.PHONY: demo test lint bench fuzz release prerequisites
 .DEFAULT_GOAL := demo
 
 prerequisites:
@@ -37,6 +37,11 @@ bench: prerequisites
 	$(CARGO) test --release --locked -p hilum --test ops bad_tokens -- --nocapture
 	$(CARGO) build --release --locked -p hilum --bins --bench load
 	benches/load/run
+
+# Searches for inputs that break a promise, FUZZ_SECONDS (20) for each target; what is known already is replayed by `make test`.
+fuzz: prerequisites
+	@command -v cargo-fuzz >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	fuzz/run
 
 # The binary that ships: target/release/hilum
 release: prerequisites

@@ -54,6 +54,9 @@ mod actions;
 mod admin;
 mod cli;
 mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 // Seen from outside by the benches alone.
 #[doc(hidden)]
 pub mod identity;

@@ -30,7 +30,7 @@ impl Environment {
     }
 
     /// Exactly these variables and no others.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub fn of(values: &[(&str, &str)]) -> Self {
         let values = values.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
         Self { values }

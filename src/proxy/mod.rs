@@ -16,6 +16,8 @@ pub mod guard;
 mod hooks;
 mod rates;
 mod respond;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod seams;
 mod tunnel;
 
 use std::net::IpAddr;

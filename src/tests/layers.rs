@@ -51,6 +51,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("admin", &["router::host", "telemetry::Time", "proxy"]),
     ("server", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "admin"]),
     ("cli", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "server"]),
+    (
+        "fuzzing",
+        &[
+            "config",
+            "identity",
+            "services",
+            "records",
+            "rates",
+            "router",
+            "telemetry",
+            "actions",
+            "table",
+            "proxy",
+            "server",
+        ],
+    ),
 ];
 
 /// Crates of Pingora, and who may know them. `pingora_error` and `pingora_http` are values and free for all.
