@@ -228,6 +228,30 @@ mod tests {
         check("/a", Some(""), Err(Reason::HostRejected));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        /// Whatever is asked for: what is sent is what is matched, it is its own canonical form, and admitting it again changes nothing.
+        #[test]
+        fn what_is_admitted_has_one_form(
+            start in "|http://h|https://H",
+            pieces in proptest::collection::vec("/|[.]{1,2}|%2[eEfF]|%5c|[\\\\;?#%]|%[0-9a-fA-F]{2}|[ -~]|\\PC", 0..12),
+        ) {
+            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+            head.insert_header("host", "h").unwrap();
+            let target = format!("{start}/{}", pieces.concat());
+            if head.set_raw_path(target.as_bytes()).is_ok() && admit(&mut head).is_ok() {
+                let sent = String::from_utf8(head.raw_path().to_vec()).unwrap();
+                let seen = head_of(&head);
+                let matched = seen.query.map_or(seen.path.to_owned(), |query| format!("{}?{query}", seen.path));
+                proptest::prop_assert_eq!(&sent, &matched);
+                proptest::prop_assert_eq!(path::canonical(seen.path).unwrap(), seen.path);
+                proptest::prop_assert!(admit(&mut head).is_ok());
+                proptest::prop_assert_eq!(head.raw_path(), sent.as_bytes());
+            }
+        }
+    }
+
     #[test]
     fn what_is_about_the_connection_is_said_in_one_way() {
         let many = vec!["a"; NOMINATED].join(",");
