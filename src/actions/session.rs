@@ -11,8 +11,7 @@ use tokio::time::Instant;
 
 use super::forward::line;
 use super::given::{Given, GivenNames};
-use super::sent::says_json;
-use super::{Answer, Build};
+use super::{Answer, Build, sent};
 use crate::config::action;
 use crate::identity::rules::ClaimRules;
 use crate::identity::verify::NotVerified;
@@ -181,13 +180,9 @@ impl Login {
     /// # Errors
     /// What the client sent wrong, the service's refusal with its status, or what failed on the way.
     pub async fn answer(&self, attempt: Attempt<'_>) -> Result<(Answer, Arc<Identity>), Refusal> {
-        if !says_json(attempt.client_headers) {
-            return Err(Reason::ContentType.into());
-        }
+        // A name that stands twice too: the service may sign in another account than the one whose guesses were counted.
+        sent::object(attempt.client_headers, &attempt.body)?;
         let sent = Body::new(attempt.body.clone());
-        if !matches!(sent.value().map(minijinja::Value::kind), Some(minijinja::value::ValueKind::Map)) {
-            return Err(Reason::JsonInvalid.into());
-        }
         let body = match &self.send {
             None => attempt.body,
             Some(json) => {

@@ -164,15 +164,19 @@ pub(super) fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Names, not too many of them, and none that would take a header away that the exchange depends on (RFC 9110, 7.6.1). Pingora sees
-/// `Host` only after a connection to a service was taken.
+/// What no client may nominate: the exchange depends on it (RFC 9110, 7.6.1). Pingora refuses some of these as well, but only after a
+/// connection to a service was taken.
+const NEVER_NOMINATED: [&str; 6] =
+    ["host", "content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+/// Names, not too many of them, and none that would take a header away that is needed.
 fn nominates_well(headers: &HeaderMap) -> bool {
     let mut nominated =
         headers.get_all(header::CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let is_good = |name: &[u8]| {
         let name = name.trim_ascii();
         HeaderName::from_bytes(name).is_ok()
-            && !["host", "content-length", "transfer-encoding"].iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+            && !NEVER_NOMINATED.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
     };
     nominated.by_ref().take(NOMINATED).all(is_good) && nominated.next().is_none()
 }
@@ -224,11 +228,35 @@ mod tests {
         check("/a", Some(""), Err(Reason::HostRejected));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        /// Whatever is asked for: what is sent is what is matched, it is its own canonical form, and admitting it again changes nothing.
+        #[test]
+        fn what_is_admitted_has_one_form(
+            start in "|http://h|https://H",
+            pieces in proptest::collection::vec("/|[.]{1,2}|%2[eEfF]|%5c|[\\\\;?#%]|%[0-9a-fA-F]{2}|[ -~]|\\PC", 0..12),
+        ) {
+            let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+            head.insert_header("host", "h").unwrap();
+            let target = format!("{start}/{}", pieces.concat());
+            if head.set_raw_path(target.as_bytes()).is_ok() && admit(&mut head).is_ok() {
+                let sent = String::from_utf8(head.raw_path().to_vec()).unwrap();
+                let seen = head_of(&head);
+                let matched = seen.query.map_or(seen.path.to_owned(), |query| format!("{}?{query}", seen.path));
+                proptest::prop_assert_eq!(&sent, &matched);
+                proptest::prop_assert_eq!(path::canonical(seen.path).unwrap(), seen.path);
+                proptest::prop_assert!(admit(&mut head).is_ok());
+                proptest::prop_assert_eq!(head.raw_path(), sent.as_bytes());
+            }
+        }
+    }
+
     #[test]
     fn what_is_about_the_connection_is_said_in_one_way() {
         let many = vec!["a"; NOMINATED].join(",");
         let too_many = format!("{many}, a");
-        let cases: [(&[(&str, &str)], bool); 21] = [
+        let cases: [(&[(&str, &str)], bool); 22] = [
             (&[], true),
             (&[("connection", "close")], true),
             (&[("connection", "keep-alive, Upgrade"), ("connection", "X-User-ID")], true),
@@ -243,6 +271,7 @@ mod tests {
             (&[("connection", "a b")], false),
             (&[("connection", "HOST")], false),
             (&[("connection", "close, content-length")], false),
+            (&[("connection", "X-Forwarded-For")], false),
             (&[("connection", "close"), ("connection", "Transfer-Encoding")], false),
             (&[("expect", "100-continue")], true),
             (&[("expect", "100-Continue")], true),

@@ -242,6 +242,7 @@ async fn a_sign_in_takes_a_json_object_and_nothing_else() {
             (&format!("POST /login\n{json}\n\n[]"), "400 json_invalid"),
             (&format!("POST /login\n{json}\n\n\"x\""), "400 json_invalid"),
             (&format!("POST /login\n{json}\n\n{{\"x\":"), "400 json_invalid"),
+            (&format!("POST /login\n{json}\n\n{{\"x\":1,\"x\":2}}"), "400 json_invalid"),
             (&large, "413 body_too_large"),
             (&format!("GET /login\n{json}"), "405 method_not_allowed\nallow: POST"),
         ],
