@@ -16,7 +16,7 @@
 //!           ├ rates      how often? one number for each key, here or in Redis
 //!           ├ router     which route? pure
 //!           └ config     text to values; every problem with its place
-//! telemetry  metrics, access log, trace ids
+//! telemetry  metrics, access log, audit log, trace ids
 //! filters    (crate hilum-filters) the contract a third party reads, and one file per filter
 //! ```
 //!
@@ -32,7 +32,7 @@
 //!                  └ filters      the route's own list, outermost first
 //!                     └ action    forward → peer, or an answer of our own; rates by body where it is read
 //!         ┌ filters         response hooks in reverse, for our own answers and for failures too
-//!   ┌ telling               one access-log line, one metrics update
+//!   ┌ telling               one access-log line, one metrics update, an audit record where the route asks for it
 //! ```
 //!
 //! # Invariants
@@ -42,6 +42,7 @@
 //! * Only `proxy` knows Pingora's session. Only `refusal` turns a failure into a reason and a status. Only `config::env` reads the
 //!   environment. No `static` holds state.
 //! * Identity headers are written in one place, after Pingora removed what the client's `Connection` named.
+//! * What must be recorded is on the disk before it is done; what could not be recorded is counted.
 //! * No exchange is without a log line and a count: what reaches no hook is counted by the guard, what is dropped tells itself.
 
 #![allow(

@@ -2,7 +2,7 @@
 //! that it is ready, told to end, waited for. Everything it prints is passed through.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -25,6 +25,15 @@ pub(crate) struct Gateway {
     ready: mpsc::Receiver<Ready>,
 }
 
+/// What the gateway needs to know, made for one demo.
+pub(crate) struct Secrets {
+    /// What tokens are signed with.
+    pub(crate) tokens: String,
+    /// What the records of the audit log are sealed with, and where they are.
+    pub(crate) audit: String,
+    pub(crate) audit_file: PathBuf,
+}
+
 /// Where the gateway listens, as it says itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Ready {
@@ -34,7 +43,7 @@ pub(crate) struct Ready {
 
 impl Gateway {
     /// Starts the executable `hilum` that lies beside this one.
-    pub(crate) fn start(conf: &Path, routes: &Path, secret: &str, services: &[Service]) -> anyhow::Result<Self> {
+    pub(crate) fn start(conf: &Path, routes: &Path, secrets: &Secrets, services: &[Service]) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("finding out where this program lies")?;
         let executable = own.with_file_name("hilum");
         if !executable.exists() {
@@ -46,7 +55,9 @@ impl Gateway {
             .arg(conf)
             .arg("--routes")
             .arg(routes)
-            .env("JWT_SECRET_KEY", secret)
+            .env("JWT_SECRET_KEY", &secrets.tokens)
+            .env("HILUM_AUDIT_KEY", &secrets.audit)
+            .env("AUDIT_FILE", &secrets.audit_file)
             .envs(services.iter().map(|service| (service.variable, &service.url)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -14,7 +14,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::gateway::{Gateway, Ready};
+use crate::gateway::{Gateway, Ready, Secrets};
 
 /// Starts the demo services of PredictHealth and the gateway.
 #[derive(Parser)]
@@ -68,14 +68,20 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
     let root = std::env::current_dir().context("finding the current directory")?;
     let (conf, routes) = (root.join(&arguments.conf), root.join(&arguments.routes));
-    let mut gateway = Gateway::start(&conf, &routes, &secret, demo.services())?;
-    let code = watch(&demo, &mut gateway, &mut signals).await?;
+    let secrets = Secrets { tokens: secret, audit: random_secret(), audit_file: new_log(&root)? };
+    let mut gateway = Gateway::start(&conf, &routes, &secrets, demo.services())?;
+    let code = watch(&demo, &secrets, &mut gateway, &mut signals).await?;
     demo.stop().await;
     Ok(code)
 }
 
 /// Stays until somebody wants an end, or the gateway comes to one by itself.
-async fn watch(demo: &Demo, gateway: &mut Gateway, signals: &mut Signals) -> anyhow::Result<ExitCode> {
+async fn watch(
+    demo: &Demo,
+    secrets: &Secrets,
+    gateway: &mut Gateway,
+    signals: &mut Signals,
+) -> anyhow::Result<ExitCode> {
     let ready = tokio::select! {
         ready = gateway.ready() => ready?,
         () = signals.next() => return finish(gateway, signals).await,
@@ -85,7 +91,7 @@ async fn watch(demo: &Demo, gateway: &mut Gateway, signals: &mut Signals) -> any
         Err(status) => return Ok(report("the gateway did not start", status)),
     };
     let _note = Note::write(demo, Some(&ready))?;
-    print_gateway(&ready);
+    print_gateway(&ready, secrets);
     tokio::select! {
         status = gateway.ended() => Ok(report("the gateway ended by itself", status?)),
         () = signals.next() => finish(gateway, signals).await,
@@ -175,9 +181,10 @@ fn url(ready: &Ready) -> String {
     format!("http://{}", ready.listener.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:"))
 }
 
-fn print_gateway(ready: &Ready) {
+fn print_gateway(ready: &Ready, secrets: &Secrets) {
     println!("\n  PredictHealth   {}", url(ready));
-    println!("  Admin           http://{}\n", ready.admin);
+    println!("  Admin           http://{}", ready.admin);
+    println!("  Audit log       {}.*, key {}\n", secrets.audit_file.display(), secrets.audit);
     print_accounts();
 }
 
@@ -199,6 +206,17 @@ fn print_accounts() {
         println!("  {:<13} {:<42} {}", account.user_type, account.email, account.password);
     }
     println!("\n  Ctrl-C stops everything.\n");
+}
+
+/// Where the audit log of this demo begins: with a new key there is nothing to go on with.
+fn new_log(root: &Path) -> anyhow::Result<PathBuf> {
+    let folder = root.join("target").join("demo-audit");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("clearing {}", folder.display()))
+        }
+        _ => Ok(folder.join("log")),
+    }
 }
 
 /// A new secret for every start: 32 random bytes.

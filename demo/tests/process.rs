@@ -70,7 +70,7 @@ async fn check_end(name: &str, folder: &Path, child: Child, code: i32, printed: 
 
 #[tokio::test]
 async fn the_demo_starts_the_gateway_says_where_it_is_and_ends_with_it() {
-    let tell = "echo \"given: $* secret=${#JWT_SECRET_KEY} $AUTH_SERVICE_URL\"\n";
+    let tell = "echo \"given: $* secret=${#JWT_SECRET_KEY} audit=${#HILUM_AUDIT_KEY} $AUDIT_FILE $AUTH_SERVICE_URL\"\n";
     let running = format!("{tell}{READY}{UNTIL_TOLD}");
     let root = folder("running", &running);
     for (name, to_group, signal) in [
@@ -85,8 +85,12 @@ async fn the_demo_starts_the_gateway_says_where_it_is_and_ends_with_it() {
         let id = Pid::from_raw(child.id().unwrap().cast_signed());
         if to_group { killpg(id, signal) } else { kill(id, signal) }.unwrap();
         let conf = root.join("conf/hilum.yaml");
-        let given =
-            format!("--conf {} --routes {} secret=64 {auth}", conf.display(), root.join("routes.yaml").display());
+        let given = format!(
+            "--conf {} --routes {} secret=64 audit=64 {} {auth}",
+            conf.display(),
+            root.join("routes.yaml").display(),
+            root.join("target/demo-audit/log").display()
+        );
         let printed = ["ready listeners", "PredictHealth   http://127.0.0.1:5000", &given, "drained", "Paciente.2025"];
         check_end(name, &root, child, 0, &printed).await;
     }

@@ -53,8 +53,21 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
     let key_sets = KeySets::new(&metrics.registry)?;
     let rates = Rates::new(&metrics.registry, shared)?;
     let (path, filters, records) = (paths.routes.clone(), filters.to_vec(), Records::default());
-    let loader =
-        Loader { path, environment, fleet, store, metrics, session_metrics, key_sets, rates, records, filters };
+    // Where conf can't be read, its own problems are enough.
+    let has_audit_log = conf.as_ref().map_or(true, |conf| conf.audit().is_some());
+    let loader = Loader {
+        path,
+        environment,
+        fleet,
+        store,
+        metrics,
+        session_metrics,
+        key_sets,
+        rates,
+        records,
+        has_audit_log,
+        filters,
+    };
     let (routes, text) = loader.load()?;
     Ok(match (conf, routes) {
         (Ok(conf), Load::Table(table)) => Ok(Loaded { conf, table, text, loader }),
@@ -75,7 +88,11 @@ pub(super) fn read_conf(path: &Path, environment: &Environment) -> anyhow::Resul
         }
         Ok(mut node) => {
             env::expand(&mut node, environment, &mut problems);
-            let conf = conf::read(&node, &mut problems);
+            // A value whose variable is missing can't be read either; one problem at one place is enough.
+            let missing: Vec<_> = problems.iter().map(|p| p.at).collect();
+            let mut more = Vec::new();
+            let conf = conf::read(&node, &mut more);
+            problems.extend(more.into_iter().filter(|p| !missing.contains(&p.at)));
             as_written(&node, &mut problems);
             conf
         }

@@ -1,5 +1,6 @@
 //! The commands. Exit 0: good; 1: problems were found; 2: wrong usage.
 
+mod audit;
 mod check;
 mod filters;
 mod health;
@@ -47,6 +48,9 @@ enum Command {
         #[arg(long, default_value = "conf/hilum.yaml")]
         conf: PathBuf,
     },
+    /// The audit log: whether it is as it was written.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// The filters that `filters:` may name.
     Filters {
         #[arg(long)]
@@ -85,6 +89,7 @@ pub fn main(registrations: &[&'static [Registration]]) -> ExitCode {
         Command::Check { paths, json } => check::check(&paths, registrations, json),
         Command::Routes { paths, json } => routes::routes(&paths, registrations, json),
         Command::Health { conf } => health::health(&conf),
+        Command::Audit(command) => audit::audit(&command),
         Command::Filters { json } => filters::filters(registrations, json),
         Command::Schema { file } => schema::schema(file, registrations),
     };

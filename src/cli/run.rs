@@ -8,9 +8,10 @@ use hilum_filters::api::Registration;
 
 use super::Paths;
 use super::load::{Loaded, load, tell};
-use crate::config::conf::{Access, Log};
+use crate::config::conf::{Access, Conf, Log};
 use crate::proxy::Gateway;
 use crate::server::{self, Settings};
+use crate::telemetry::audit::{Audit, AuditOptions, Key};
 use crate::telemetry::{AccessLog, Destination, start_log};
 
 pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow::Result<ExitCode> {
@@ -34,7 +35,11 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         metrics.access_log_dropped.clone(),
     )?);
     let fleet = loader.fleet.clone();
-    let gateway = Gateway::new(*table, fleet, metrics, access_log, conf.trusted_proxies());
+    let audit = match audit(&conf, paths.conf.parent().unwrap_or(Path::new(""))) {
+        Some(options) => Some(Audit::start(&options, &metrics.registry, &table.hash)?),
+        None => None,
+    };
+    let gateway = Gateway::new(*table, fleet, metrics, (access_log, audit), conf.trusted_proxies());
     let settings = Settings {
         listeners: conf.listeners(),
         admin: conf.admin(),
@@ -47,6 +52,12 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
     };
     server::run(&settings, &gateway, loader, text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn audit(conf: &Conf, base: &Path) -> Option<AuditOptions> {
+    let audit = conf.audit()?;
+    let key = Key::new(audit.key()?.text());
+    Some(AuditOptions { file: base.join(audit.file()), key, rotate: audit.rotate() })
 }
 
 fn destination(log: &Log, base: &Path) -> Destination {

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::admin::{Admin, AdminToken};
+use super::audit::AuditLog;
 use super::routes::Version;
 use super::sessions::{self, SessionsLine, SharedSessions};
 use crate::identity::redis::RedisOptions;
@@ -41,6 +42,9 @@ pub struct Conf {
     pub connections: Try<Connections>,
     #[serde(default)]
     pub log: Try<Log>,
+    /// How the audit log is kept: `{ file: PATH, key: "${HILUM_AUDIT_KEY}" }`. Without it there is none.
+    #[serde(default)]
+    pub audit: Option<Try<AuditLog>>,
     /// How long requests in flight may take to finish after SIGTERM. Default 30s.
     #[serde(default)]
     pub drain: Option<Try<Span>>,
@@ -278,6 +282,9 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
         }
         seen.push(listener);
     }
+    if let Some(audit) = conf.audit() {
+        audit.check(problems);
+    }
     let admin = conf.admin.0.as_ref();
     if let Some(admin) = admin {
         admin.check(problems);
@@ -324,6 +331,11 @@ impl Conf {
 
     pub fn connections(&self) -> Connections {
         self.connections.0.clone().unwrap_or_default()
+    }
+
+    /// How the audit log is kept, if there is one.
+    pub fn audit(&self) -> Option<&AuditLog> {
+        self.audit.as_ref()?.0.as_ref()
     }
 
     pub fn log(&self) -> Log {

@@ -37,7 +37,10 @@ impl Environment {
     }
 
     /// The value, or why there is none.
-    fn value(&self, name: &str) -> Result<&str, &'static str> {
+    ///
+    /// # Errors
+    /// `not set`, `empty` or `not valid UTF-8`.
+    pub fn value(&self, name: &str) -> Result<&str, &'static str> {
         match self.values.get(name).map(|value| value.to_str()) {
             None => Err("not set"),
             Some(Some("")) => Err("empty"),

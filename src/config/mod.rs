@@ -6,6 +6,7 @@
 pub mod action;
 pub mod admin;
 pub mod ask;
+pub mod audit;
 pub mod auth;
 pub mod combine;
 pub mod conf;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::action::{Action, Files, Forward, Health, Page, Redirect, Respond, Session};
+use super::audit::Audit;
 use super::auth::{Auth, Public};
 use super::combine::Combine;
 use super::rate::Limit;
@@ -35,6 +36,7 @@ pub const SHARED_KEYS: &[&str] = &[
     "rate",
     "validate",
     "filters",
+    "audit",
 ];
 /// Of those, the ones merged by their first key; the others are replaced whole.
 pub const DEEP_KEYS: &[&str] = &["limits", "errors", "messages"];
@@ -98,6 +100,10 @@ pub struct Shared {
     /// `- name: options`, outermost first.
     #[serde(default)]
     pub filters: Option<Placed<Vec<Node>>>,
+    /// What the audit log records of every use: `{ resource: "patient/{patient_id}", action: read }`. `off` takes away what a group
+    /// hands down.
+    #[serde(default)]
+    pub audit: Option<Placed<Try<LineOrMap<Off, Audit>>>>,
 }
 
 /// Switches something off that is on by itself.

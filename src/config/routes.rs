@@ -138,6 +138,7 @@ impl Walk<'_> {
             None => prefix.cloned(),
         };
         self.keys_without_effect(&shared, &group.routes.value);
+        self.nothing_to_take_away(&shared, inherited);
         let mut merged = handed_down(&shared);
         inherit(&mut merged, inherited, route::DEEP_KEYS);
         self.area(path.clone(), &merged);
@@ -161,6 +162,7 @@ impl Walk<'_> {
         let mut merged = node.clone();
         inherit(&mut merged, inherited, route::DEEP_KEYS);
         self.unknown_keys(&merged, &[]);
+        self.nothing_to_take_away(node, inherited);
         if let Some(mut route) = route::read(&merged, prefix, self.problems) {
             route.own_limits = places(node.get("limits"));
             if let Kind::Map(entries) = &node.kind {
@@ -186,6 +188,18 @@ impl Walk<'_> {
                 problem = problem.help(format!("did you mean `{near}`?"));
             }
             self.problems.push(problem);
+        }
+    }
+
+    /// `audit: off` where nothing is handed down.
+    fn nothing_to_take_away(&mut self, node: &Node, inherited: &Node) {
+        let is_off =
+            |audit: &&Node| matches!(&audit.kind, Kind::Scalar { text, .. } if text.parse::<route::Off>().is_ok());
+        if let Some(off) = node.get("audit").filter(is_off)
+            && inherited.get("audit").is_none_or(|audit| is_off(&audit))
+        {
+            let problem = Problem::new(off.at, "`audit: off` has no effect: no group around says `audit`");
+            self.problems.push(problem.help("leave it out"));
         }
     }
 

@@ -13,7 +13,7 @@ use pingora_proxy::Session;
 use super::ctx::Asked;
 use super::failure::Failure;
 use super::respond::{self, By};
-use super::{Ctx, ask, body, combine, forward, framing, front_door, guard, rates, tunnel};
+use super::{Ctx, ask, audit, body, combine, forward, framing, front_door, guard, rates, tunnel};
 use crate::actions::forward::{Forward, Onward};
 use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, hand_out, logout, show};
 use crate::actions::{Action, Answer};
@@ -54,6 +54,9 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
         Decided::Reply(reply) => return by_filter(session, ctx, *reply).await.map(|()| true),
     };
     let route = ctx.route.clone().expect("a verdict is about a route");
+    if let Err(reason) = audit::intend(ctx).await {
+        return respond::refuse(session, ctx, reason.into(), By::Engine).await.map(|()| true);
+    }
     if let (Action::Forward(forward), Verdict::Forward(onward)) = (&route.action, &verdict)
         && !route.is_buffered()
     {
@@ -104,6 +107,7 @@ async fn decide(head: &RequestHeader, ctx: &mut Ctx) -> Result<Result<Decided>, 
     }
     rates::before_the_caller(ctx, &route, &head.headers).await?;
     ctx.caller = caller(&route, head, ctx).await;
+    audit::note(ctx, &found, &seen);
     rates::of_the_caller(ctx, &route).await?;
     if let Caller::Known { identity, .. } = &ctx.caller {
         ctx.facts.claims = Some(identity.claims.clone());
@@ -166,6 +170,7 @@ async fn by_filter(session: &mut Session, ctx: &mut Ctx, reply: Reply) -> Result
     answer.headers.extend(reply.headers);
     if refuses {
         ctx.reason = Some(reply.reason);
+        audit::note_refusal(ctx, reply.reason, reply.status);
         ctx.gateway.metrics().rejected(reply.reason);
         answer.headers.insert("x-hilum-reason", HeaderValue::from_static(reply.reason));
     }
@@ -356,6 +361,7 @@ async fn session_answer(
             };
             let (answer, identity) = login.answer(attempt).await?;
             let claims = Some(identity.values.clone());
+            ctx.audited.signed_in = Some(identity);
             let scope = Scope { claims, ..scope };
             Ok((answer, scope))
         }

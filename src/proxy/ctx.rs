@@ -8,6 +8,7 @@ use hilum_filters::api::{Depth, Facts, Outcome, RequestId, States};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
 
+use super::audit::{self, Audited};
 use super::guard::{self, Overdue, app::Counted};
 use super::{CLIENT_GONE, Gateway};
 use crate::actions::forward::Onward;
@@ -63,6 +64,7 @@ pub struct Ctx {
     pub(super) head: Option<Box<RequestHeader>>,
     /// Bytes of a tunnel that went to the client, which Pingora does not count.
     pub(super) tunneled: u64,
+    pub(super) audited: Audited,
     method: Method,
     told: bool,
     _in_flight: Counted,
@@ -111,6 +113,7 @@ impl Ctx {
             written: 0,
             head: None,
             tunneled: 0,
+            audited: Audited::default(),
             method: Method::GET,
             told: false,
             _in_flight: Counted::new(&gateway.metrics().in_flight),
@@ -156,11 +159,16 @@ impl Ctx {
         self.method = head.method.clone();
     }
 
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// The exchange is over: peer, route, filters and the access log are told, once.
     pub(super) fn tell(&mut self, head: Option<&RequestHeader>, status: u16, sent: u64, fault: Option<Fault>) {
         self.told = true;
         let took = self.facts.started.elapsed();
         self.tell_peer(fault.or(self.fault));
+        audit::tell(self, status);
         let metrics = self.gateway.metrics().clone();
         let of_route = self.route.as_ref().map_or(metrics.unmatched(), |route| &route.metrics);
         of_route.observe(&self.method, status, took);

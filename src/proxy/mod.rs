@@ -5,6 +5,7 @@
 
 mod act;
 mod ask;
+mod audit;
 mod body;
 mod combine;
 mod ctx;
@@ -34,6 +35,7 @@ pub use ctx::Ctx;
 use crate::refusal::Reason;
 use crate::services::Fleet;
 use crate::table::Table;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::{AccessLog, Line, Metrics, Millis, Time};
 
 /// What the access log says of a client that did not wait for its answer. No rejection: nobody was refused.
@@ -48,6 +50,7 @@ struct Shared {
     fleet: Arc<Fleet>,
     metrics: Arc<Metrics>,
     access_log: Arc<AccessLog>,
+    audit: Option<Arc<Audit>>,
     trusted_proxies: Vec<IpNet>,
     draining: AtomicBool,
     /// Connections whose first request has not come yet.
@@ -61,7 +64,7 @@ impl Gateway {
         table: Table,
         fleet: Arc<Fleet>,
         metrics: Arc<Metrics>,
-        access_log: Arc<AccessLog>,
+        (access_log, audit): (Arc<AccessLog>, Option<Arc<Audit>>),
         trusted_proxies: Vec<IpNet>,
     ) -> Self {
         Gateway(Arc::new(Shared {
@@ -69,6 +72,7 @@ impl Gateway {
             fleet,
             metrics,
             access_log,
+            audit,
             trusted_proxies,
             draining: AtomicBool::new(false),
             fresh: Arc::default(),
@@ -96,6 +100,19 @@ impl Gateway {
 
     pub fn access_log(&self) -> &Arc<AccessLog> {
         &self.0.access_log
+    }
+
+    /// The audit log, if there is one.
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.0.audit.as_ref()
+    }
+
+    /// Writes what both logs still hold, at the end of the process.
+    pub fn finish_logs(&self) {
+        self.access_log().finish();
+        if let Some(audit) = self.audit() {
+            audit.finish();
+        }
     }
 
     /// From now on connections are closed after their answer, and readiness says no.

@@ -12,7 +12,7 @@ use pingora_error::{ErrorType, OrErr, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::{Ctx, body, forward, rates};
+use super::{Ctx, audit, body, forward, rates};
 use crate::actions::{Answer, Content};
 use crate::refusal::Refusal;
 
@@ -28,6 +28,7 @@ pub(super) enum By {
 /// Refuses as the route, or the part of the file that owns the path, says.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, mut refusal: Refusal, by: By) -> Result<()> {
     ctx.reason = Some(refusal.reason);
+    audit::note_refusal(ctx, refusal.reason, refusal.status);
     ctx.gateway.metrics().rejected(refusal.reason);
     if refusal.clears_cookie
         && let Some(cookie) =

@@ -43,6 +43,7 @@ pub enum Reason {
     AskFailed,
     StoreUnavailable,
     KeysUnavailable,
+    AuditUnavailable,
     RecordUnavailable,
     Draining,
     /// A defect of ours; never a client's doing.
@@ -92,6 +93,13 @@ const ROWS: &[Row] = &[
     (AskFailed, "ask_failed", 503, None, "Whether this is allowed can't be found out at the moment."),
     (StoreUnavailable, "store_unavailable", 503, None, "Sessions can't be checked at the moment."),
     (KeysUnavailable, "keys_unavailable", 503, None, "Tokens can't be checked at the moment."),
+    (
+        AuditUnavailable,
+        "audit_unavailable",
+        503,
+        None,
+        "The audit log can't be written at the moment, so this was not done.",
+    ),
     (RecordUnavailable, "record_unavailable", 503, None, "This can't be recorded at the moment."),
     (Draining, "draining", 503, None, "This gateway is about to stop."),
     (Internal, "internal", 500, None, "Something went wrong here."),

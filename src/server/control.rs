@@ -13,7 +13,8 @@ use super::{Load, Loader};
 use crate::admin::reload::{Reloaded, Reloader};
 use crate::admin::status::{Outcome, Reloads};
 use crate::proxy::Gateway;
-use crate::table::{Folder, Table};
+use crate::table::{Folder, Table, hash};
+use crate::telemetry::audit;
 
 /// How often the files are looked at. With [`SETTLED`] an edit is live well within a second.
 const LOOK: Duration = Duration::from_millis(250);
@@ -72,7 +73,7 @@ impl Control {
             Ok(text) => text,
             // Between two steps of a rename there is no file; what it will be is looked at again.
             Err(_) if !asked => return None,
-            Err(e) => return Some(self.refuse(format!("{} can't be read: {e}", self.loader.path.display()))),
+            Err(e) => return Some(self.refuse(None, format!("{} can't be read: {e}", self.loader.path.display()))),
         };
         // A touched file, or one that was refused already, says nothing new.
         if !asked && seen.text == text && is_unchanged(seen.pages.clone()).await {
@@ -81,13 +82,15 @@ impl Control {
         let (loader, content) = (self.loader.clone(), text.clone());
         // Parsing thousands of routes takes a while, and this thread has health checks to run.
         let load = tokio::task::spawn_blocking(move || loader.compile(&content)).await;
+        let hash = hash(&text);
         seen.text = text;
         Some(match load {
-            Err(_) => self.refuse("the file could not be compiled: a defect of the gateway, see its log".to_owned()),
+            Err(_) => self
+                .refuse(Some(&hash), "the file could not be compiled: a defect of the gateway, see its log".to_owned()),
             Ok(Load::Problems(report, pages)) => {
                 // A file that can't be read any more may still be about the same templates.
                 seen.pages = pages.or(seen.pages.take());
-                self.refuse(report.to_string())
+                self.refuse(Some(&hash), report.to_string())
             }
             Ok(Load::Table(table)) => {
                 seen.pages.clone_from(&table.pages);
@@ -96,9 +99,12 @@ impl Control {
         })
     }
 
-    fn refuse(&self, why: String) -> Reloaded {
+    fn refuse(&self, hash: Option<&str>, why: String) -> Reloaded {
         self.gateway.metrics().refused();
         self.told.send_modify(|reloads| reloads.note(SystemTime::now(), Outcome::Refused));
+        if let Some(log) = self.gateway.audit() {
+            log.config(audit::Outcome::Refused, hash);
+        }
         log::error!("routes were not reloaded, the running ones are kept:\n{why}");
         Reloaded::Refused(why)
     }
@@ -113,6 +119,9 @@ impl Control {
         self.gateway.metrics().forget_routes(gone.map(|route| route.name.clone()));
         self.gateway.metrics().loaded(&table.hash);
         self.told.send_modify(|reloads| reloads.note(SystemTime::now(), Outcome::Loaded));
+        if let Some(log) = self.gateway.audit() {
+            log.config(audit::Outcome::Success, Some(&table.hash));
+        }
         log::info!("routes reloaded: {} routes, hash {}", table.routes.len(), table.hash);
         reloaded
     }

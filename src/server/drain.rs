@@ -125,7 +125,7 @@ async fn exit(gateway: &Gateway) -> ! {
         }
         tokio::time::sleep(TICK).await;
     }
-    gateway.access_log().finish();
+    gateway.finish_logs();
     #[allow(clippy::disallowed_methods, reason = "everything is flushed, and Pingora has no other way to end early")]
     std::process::exit(0)
 }

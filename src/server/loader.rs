@@ -27,6 +27,8 @@ pub struct Loader {
     pub key_sets: KeySets,
     pub rates: Rates,
     pub records: Records,
+    /// Whether `conf/hilum.yaml` has an audit log.
+    pub has_audit_log: bool,
     pub filters: Vec<&'static [Registration]>,
 }
 
@@ -83,6 +85,7 @@ impl Loader {
             key_sets: &self.key_sets,
             rates: &self.rates,
             records: &self.records,
+            has_audit_log: self.has_audit_log,
             filters: &self.filters,
         };
         let table = routes.and_then(|routes| Table::compile(&routes, text, &parts, &mut more));

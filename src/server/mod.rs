@@ -83,7 +83,7 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     server.add_service(background_service("control", control));
     let signals = drain::Signals::new(gateway.clone(), reload, settings.drain, hears);
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
-    gateway.access_log().finish();
+    gateway.finish_logs();
     Ok(())
 }
 

@@ -33,6 +33,8 @@ pub struct Description {
     pub buffered: bool,
     pub limits: Bounds,
     pub rates: Vec<Often>,
+    /// What the audit log records of it.
+    pub audit: Option<Recorded>,
 }
 
 /// The most important in one line.
@@ -92,6 +94,12 @@ pub struct Often {
     count: &'static str,
 }
 
+#[derive(Debug, Serialize)]
+pub struct Recorded {
+    resource: Box<str>,
+    required: bool,
+}
+
 /// One reason for a refusal. Those of filters have no status of their own.
 #[derive(Debug, Serialize)]
 struct Why {
@@ -129,6 +137,10 @@ impl Description {
             buffered: route.is_buffered(),
             limits: bounds(&route.limits),
             rates: rates.map(often).collect(),
+            audit: route
+                .audit
+                .as_ref()
+                .map(|audit| Recorded { resource: audit.written.clone(), required: audit.required }),
         }
     }
 }

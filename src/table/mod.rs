@@ -5,6 +5,7 @@
 
 mod access;
 pub mod ask;
+mod audit;
 mod compile;
 pub mod csrf;
 pub mod decide;
@@ -21,7 +22,8 @@ mod validate;
 use std::sync::Arc;
 
 pub use access::Access;
-pub use compile::Parts;
+pub use audit::Audit;
+pub use compile::{Parts, hash};
 pub use describe::{Description, Line};
 pub use pages::Folder;
 pub use route::{Limits, Route};

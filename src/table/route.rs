@@ -6,11 +6,11 @@ use std::time::Duration;
 use hilum_filters::api::Chain;
 use http::HeaderValue;
 
-use super::Access;
 use super::csrf::Csrf;
 use super::rates::RouteRates;
 use super::require::Requirement;
 use super::validate::Validate;
+use super::{Access, Audit};
 use crate::actions::Action;
 use crate::actions::reply::Reply;
 use crate::identity::Token;
@@ -50,6 +50,8 @@ pub struct Route {
     pub errors: Errors,
     pub limits: Limits,
     pub metrics: RouteMetrics,
+    /// What the audit log records of it.
+    pub audit: Option<Audit>,
 }
 
 /// Bounds of one request.

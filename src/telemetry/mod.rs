@@ -1,6 +1,7 @@
 //! What is seen from outside: metrics, the access log, trace ids. The rest of the log is `log` + `env_logger`.
 
 mod access;
+pub mod audit;
 mod diagnostics;
 mod metrics;
 mod route_metrics;

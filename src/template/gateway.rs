@@ -27,7 +27,7 @@ impl Fields {
         list: "routes",
         names: &[
             "name", "group", "match", "methods", "path", "auth", "access", "require", "action", "does", "services",
-            "buffered", "limits", "rates",
+            "buffered", "limits", "rates", "audit",
         ],
     };
     pub const REASONS: Fields = Fields { list: "reasons", names: &["reason", "status", "class", "message", "filter"] };

@@ -32,6 +32,8 @@ pub enum Use {
     Path,
     Query,
     Header,
+    /// A name in a record: `patient/{patient_id}`.
+    Record,
 }
 
 /// A template, compiled.
@@ -117,6 +119,11 @@ impl Line {
         self.pieces.iter().any(|p| matches!(p, Piece::Hole { of: Of::Claim(_), default: None, .. }))
     }
 
+    /// Whether a value of the query is shown in it.
+    pub fn shows_query(&self) -> bool {
+        self.pieces.iter().any(|p| matches!(p, Piece::Hole { of: Of::Query(_), .. }))
+    }
+
     /// Writes the filled text.
     ///
     /// # Errors
@@ -173,7 +180,8 @@ fn fill_hole(
 
 fn encode(value: &str, used_in: Use, out: &mut String) {
     let set = match used_in {
-        Use::Path => SEGMENT,
+        // A slash in a value would be taken for one of the name.
+        Use::Path | Use::Record => SEGMENT,
         Use::Query => QUERY,
         Use::Header => {
             // A header value takes visible ASCII as it is; a `%` too, since nothing in it says that it is encoded.
@@ -192,7 +200,7 @@ fn encode(value: &str, used_in: Use, out: &mut String) {
 fn push_literal(pieces: &mut Vec<Piece>, text: &str, used_in: Use) -> Result<(), String> {
     let good = |b: u8| match used_in {
         Use::Path | Use::Query => b.is_ascii_graphic() && !b"\"<>\\^`|#".contains(&b),
-        Use::Header => (b' '..=b'~').contains(&b),
+        Use::Header | Use::Record => (b' '..=b'~').contains(&b),
     };
     if !text.bytes().all(good) {
         return Err(format!("`{text}` has a character that must be percent-encoded here"));
@@ -256,6 +264,7 @@ mod tests {
             ("{query.text}", Use::Query, Ok("a%26b%20c")),
             ("{claims.user_id}", Use::Header, Ok("u 1")),
             ("{query.es}", Use::Header, Ok("ni%C3%B1o")),
+            ("patient/{id}/{claims.m.ref}", Use::Record, Ok("patient/a%20b/r%2F9")),
         ];
         for (text, used_in, expected) in cases {
             let query = "page=2&text=a%26b+c&es=ni%C3%B1o&dots=..";

@@ -36,7 +36,8 @@ impl World {
     pub(crate) async fn with(conf: &str) -> World {
         let options = Options { secret: SECRET.to_owned(), ports: Ports::ANY };
         let demo = hilum_demo::start(options).await.expect("the services start");
-        let mut gateway = Gateway::with(ROUTES).conf(conf).folder_of_project("static").env("JWT_SECRET_KEY", SECRET);
+        let mut gateway =
+            Gateway::with(ROUTES).conf(conf).audited().folder_of_project("static").env("JWT_SECRET_KEY", SECRET);
         for service in demo.services() {
             gateway = gateway.env(service.variable, &service.url);
         }

@@ -85,14 +85,16 @@ fn a_file_that_is_not_there_is_named() {
 
 #[test]
 fn the_projects_own_files_are_good() {
-    let ran = hilum(&root(), "check", &[("JWT_SECRET_KEY", SECRET)]);
+    let ran = hilum(&root(), "check", &[("JWT_SECRET_KEY", SECRET), ("HILUM_AUDIT_KEY", SECRET)]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
-    // Its one secret has no default.
+    // Their two secrets have no default, and one mistake is one problem.
     let ran = hilum(&root(), "check", &[]);
     assert_eq!(ran.code, 1, "{}", ran.stdout);
-    assert!(ran.stderr.contains("the variable `JWT_SECRET_KEY` is not set"), "{}", ran.stderr);
-    assert!(ran.stderr.ends_with("routes.yaml: 1 problem\n"), "one mistake is one problem: {}", ran.stderr);
+    for (file, name) in [("conf/hilum.yaml", "HILUM_AUDIT_KEY"), ("routes.yaml", "JWT_SECRET_KEY")] {
+        assert!(ran.stderr.contains(&format!("the variable `{name}` is not set")), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("{file}: 1 problem\n")), "{}", ran.stderr);
+    }
 }
 
 #[test]

@@ -56,12 +56,13 @@ fn every_variable_that_is_read_is_explained_and_no_other() {
 #[test]
 fn no_secret_has_a_default() {
     for (name, value) in listed() {
-        let is_secret = ["SECRET", "PASSWORD", "TOKEN"].iter().any(|word| name.contains(word));
+        let is_secret = ["SECRET", "PASSWORD", "TOKEN", "KEY"].iter().any(|word| name.contains(word));
         assert!(!is_secret || value.is_empty(), "{name} has a value");
     }
     for (at, line) in file("docker-compose.yml").lines().enumerate() {
-        for name in
-            variables(line).iter().filter(|name| ["SECRET", "PASSWORD", "TOKEN"].iter().any(|w| name.contains(w)))
+        for name in variables(line)
+            .iter()
+            .filter(|name| ["SECRET", "PASSWORD", "TOKEN", "KEY"].iter().any(|w| name.contains(w)))
         {
             assert!(line.contains(&format!("${{{name}:?")), "docker-compose.yml:{}: {name} is not required", at + 1);
         }

@@ -1,5 +1,6 @@
 //! The commands as people and programs call them: exit codes, what is printed, and that no secret ever is.
 
+mod audited;
 mod check;
 mod commands;
 mod deployment;

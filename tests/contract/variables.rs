@@ -62,6 +62,7 @@ fn project(redis: &Redis) -> Builder {
         .env("HILUM_LISTEN", "127.0.0.1:0")
         .env("HILUM_ADMIN", "127.0.0.1:0")
         .env("REDIS_URL", redis.url())
+        .env("HILUM_AUDIT_KEY", AUDIT_KEY)
 }
 
 async fn signed_in(redis: &Redis, token: &str) -> String {

@@ -174,6 +174,6 @@ impl World {
 const SESSIONS: &str = "sessions: { redis: \"${REDIS_URL}\", timeout: 5s }";
 
 fn before(redis: &str) -> Builder {
-    let gateway = Gateway::with(ROUTES).folder_of_project("static").conf(SESSIONS);
+    let gateway = Gateway::with(ROUTES).folder_of_project("static").conf(SESSIONS).audited();
     gateway.env("JWT_SECRET_KEY", SECRET).env("REDIS_URL", redis)
 }

@@ -13,7 +13,7 @@ const ROUTES: &str = include_str!("../../routes.yaml");
 pub(crate) async fn start() -> (Gateway, Demo) {
     let demo =
         hilum_demo::start(Options { secret: SECRET.to_owned(), ports: Ports::ANY }).await.expect("the services start");
-    let mut gateway = Gateway::with(ROUTES).folder_of_project("static").env("JWT_SECRET_KEY", SECRET);
+    let mut gateway = Gateway::with(ROUTES).folder_of_project("static").audited().env("JWT_SECRET_KEY", SECRET);
     for service in demo.services() {
         gateway = gateway.env(service.variable, &service.url);
     }
@@ -408,6 +408,7 @@ async fn a_full_page_is_at_least_so_many() {
     let gateway = demo.services().iter().filter(|service| service.variable != "DOCTORS_SERVICE_URL").fold(
         Gateway::with(ROUTES)
             .folder_of_project("static")
+            .audited()
             .env("JWT_SECRET_KEY", SECRET)
             .env("DOCTORS_SERVICE_URL", crowd.url()),
         |gateway, service| gateway.env(service.variable, &service.url),

@@ -37,7 +37,8 @@ async fn the_documentation_is_pages_that_the_running_table_fills() {
         let at = PAGES.iter().position(|path| *path == page).expect("one of the pages");
         assert!(texts[at].contains(what), "{page} has no {what}");
     };
-    let routes = printed(&gateway, &["routes", "--json"], &[("JWT_SECRET_KEY", SECRET)]);
+    let routes =
+        printed(&gateway, &["routes", "--json"], &[("JWT_SECRET_KEY", SECRET), ("HILUM_AUDIT_KEY", AUDIT_KEY)]);
     let routes = routes.as_array().expect("a list");
     assert!(routes.len() > 50, "{}", routes.len());
     for route in routes {

@@ -8,6 +8,7 @@ mod world;
 
 mod access;
 mod admin;
+mod audit;
 mod bodies;
 mod buffered;
 mod combine;

@@ -31,6 +31,9 @@ pub(crate) struct Builder {
     known: Option<(SocketAddr, SocketAddr)>,
 }
 
+/// The key of audit logs.
+pub(crate) const AUDIT_KEY: &str = "a key of the audit log that is long enough";
+
 /// A running gateway. Dropped, it is killed; when a test fails, its log is shown.
 pub(crate) struct Gateway {
     child: Child,
@@ -53,6 +56,11 @@ impl Builder {
         self.conf.push_str(lines);
         self.conf.push('\n');
         self
+    }
+
+    /// With an audit log, `audit/log` beside `routes.yaml`.
+    pub(crate) fn audited(self) -> Builder {
+        self.conf("audit: { file: ../audit/log, key: \"${HILUM_AUDIT_KEY}\" }").env("HILUM_AUDIT_KEY", AUDIT_KEY)
     }
 
     /// What `log:` says. The default writes the access log to a file.

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub(crate) use client::{Client, Response};
 pub(crate) use expect::{check, compare, expect, message};
-pub(crate) use gateway::{Builder, Gateway};
+pub(crate) use gateway::{AUDIT_KEY, Builder, Gateway};
 pub(crate) use metrics::Samples;
 pub(crate) use recorder::Recorder;
 pub(crate) use redis::{Redis, Sentinel, command};

@@ -7,7 +7,7 @@ use hilum_demo::token::{Claims, Key};
 use hilum_demo::{Demo, Options, Ports};
 use nix::sys::signal::Signal;
 
-use crate::harness::{Builder, Gateway, Redis, Response, Service, eventually, expect, message, puppet};
+use crate::harness::{AUDIT_KEY, Builder, Gateway, Redis, Response, Service, eventually, expect, message, puppet};
 use crate::load::Load;
 
 const SECRET: &str = "a secret of the tests that is long enough";
@@ -35,7 +35,8 @@ async fn gateway(port: u16, redis: &Redis, demo: &Demo) -> Gateway {
         .env("HILUM_ADMIN", "0.0.0.0:0")
         .env("TRUSTED_PROXIES", "127.0.0.0/8")
         .env("REDIS_URL", redis.url())
-        .env("JWT_SECRET_KEY", SECRET);
+        .env("JWT_SECRET_KEY", SECRET)
+        .env("HILUM_AUDIT_KEY", AUDIT_KEY);
     demo.services().iter().fold(builder, |builder, service| builder.env(service.variable, &service.url)).start().await
 }
 

@@ -42,6 +42,8 @@ pub struct Parts<'p> {
     pub key_sets: &'p KeySets,
     pub rates: &'p Rates,
     pub records: &'p Records,
+    /// Whether `conf/hilum.yaml` has an audit log.
+    pub has_audit_log: bool,
     pub filters: &'p [&'static [Registration]],
 }
 
@@ -138,7 +140,7 @@ fn unused(routes: &Routes, pools: &Named<Pool>, tokens: &Named<Token>, problems:
 }
 
 /// The first 12 hex digits of the SHA-256 of the text: enough to tell two files apart.
-fn hash(text: &str) -> String {
+pub fn hash(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     digest.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }

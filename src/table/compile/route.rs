@@ -8,6 +8,7 @@ use hilum_filters::units::{Origin, Size};
 use http::HeaderValue;
 
 use super::super::access::{Access, token_of};
+use super::super::audit::Audit;
 use super::super::csrf::Csrf;
 use super::super::rates::{self, RouteRates};
 use super::super::require;
@@ -69,6 +70,7 @@ impl Routing<'_> {
             pages: self.pages,
             records: self.parts.records,
         };
+        let audit = Audit::compile(shared, self.parts.has_audit_log, &mut build);
         let access = Access::compile(shared, auth_token.clone(), roles, &mut build);
         let require = shared.require.as_ref().map_or(Some(Box::default()), |list| require::compile(list, &mut build));
         let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
@@ -123,6 +125,7 @@ impl Routing<'_> {
         let rates = RouteRates::compile(written, &action, claims, self.parts.rates, &mut self.rate_effects);
         let taken = rule.map(|rule| limited(rule, &action));
         Some(Route {
+            audit,
             metrics: self.parts.metrics.route(&name),
             name,
             path: path.to_string(),

@@ -47,6 +47,15 @@ pub(in crate::table) fn compiled(
     text: &str,
     variables: &[(&str, &str)],
 ) -> (Option<Table>, Vec<Problem>) {
+    compiled_with(node, text, variables, true)
+}
+
+fn compiled_with(
+    node: &mut hilum_filters::api::Node,
+    text: &str,
+    variables: &[(&str, &str)],
+    has_audit_log: bool,
+) -> (Option<Table>, Vec<Problem>) {
     let mut problems = Vec::new();
     env::expand(node, &Environment::of(variables), &mut problems);
     let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -62,6 +71,7 @@ pub(in crate::table) fn compiled(
         key_sets: &KeySets::new(&metrics.registry).expect("metrics"),
         rates: &Rates::new(&metrics.registry, None).expect("metrics"),
         records: &Records::default(),
+        has_audit_log,
         filters: &[hilum_filters::FILTERS],
     };
     (Table::compile(&routes, text, &parts, &mut problems), problems)
@@ -589,4 +599,36 @@ fn a_token_is_handed_out_as_it_came_and_kept_by_nobody() {
             "`cache_control` has no effect on `hand_out`",
         ),
     ]);
+}
+
+#[test]
+fn what_is_recorded_is_named_by_the_path_or_by_claims() {
+    let route = |audit: &str| {
+        format!("{{ match: \"PUT /p/{{id}}/{{rest...}}\", auth: {{ token: t }}, respond: {{}}, audit: {audit} }}")
+    };
+    let public = |audit: &str| format!("{{ match: \"GET /p/{{id}}\", auth: public, respond: {{}}, audit: {audit} }}");
+    check(&[
+        (&route("{ resource: \"p/{id}/{rest} {claims.user_id}\", action: execute, required: true }"), "", ""),
+        (&route("{ resource: \"p/{query.id}\" }"), "\"p/{query.id}\"", "a query has no place in the audit log"),
+        (&route("{ resource: \"p/{nope}\" }"), "\"p/{nope}\"", "nothing is called `nope` here"),
+        (&route("{ resource: p, action: look }"), "look", "expected one of create, read, update, delete"),
+        (&route("{ resource: p, required: maybe }"), "maybe", "expected"),
+        (&route("{ action: read }"), "{ action: read }", "missing"),
+        (&route("on"), "on", "expected `off`"),
+        (&route("off"), "off", "`audit: off` has no effect: no group around says `audit`"),
+        (&public("{ resource: \"p/{claims.user_id}\" }"), "\"p/{claims.user_id}\"", "a public route has no claims"),
+        (&public("{ resource: \"p/{claims.user_id:-nobody}\" }"), "", ""),
+    ]);
+}
+
+#[test]
+fn a_route_is_recorded_only_where_there_is_a_log() {
+    let group = "{ group: g, path: /g, auth: { token: t }, audit: { resource: r }, routes: [{ match: GET /a, respond: {} }, { match: GET /b, respond: {} }, { match: GET /c, respond: {}, audit: off }] }";
+    check(&[(group, "", "")]);
+    let text = format!("{HEAD}  - {group}\n");
+    let mut node = yaml::parse(&text).expect("YAML");
+    let variables = [("SECRET", "0123456789abcdef0123456789abcdef")];
+    let told = compiled_with(&mut node, &text, &variables, false).1;
+    assert_eq!(told.len(), 1, "one group is one problem: {told:?}");
+    assert!(told[0].message.starts_with("there is no audit log"), "{told:?}");
 }
