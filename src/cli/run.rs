@@ -10,6 +10,7 @@ use super::Paths;
 use super::load::{Loaded, load, tell};
 use crate::config::conf::{Access, Log};
 use crate::proxy::Gateway;
+use crate::proxy::guard::Deadlines;
 use crate::server::{self, Settings};
 use crate::telemetry::{AccessLog, Destination, start_log};
 
@@ -35,13 +36,16 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
     )?);
     let fleet = loader.fleet.clone();
     let gateway = Gateway::new(*table, fleet, metrics, access_log, conf.trusted_proxies());
+    let connections = conf.connections();
     let settings = Settings {
         listeners: conf.listeners(),
         admin: conf.admin(),
         admin_token: conf.admin_token(),
         threads: conf.threads(),
-        header: conf.connections().header(),
-        idle: conf.connections().idle(),
+        total: connections.total(),
+        per_client: connections.per_client(),
+        requests: connections.requests(),
+        deadlines: Deadlines { header: connections.header(), idle: connections.idle(), stall: connections.stall() },
         drain: conf.drain(),
     };
     server::run(&settings, &gateway, loader, text)?;

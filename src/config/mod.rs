@@ -9,6 +9,7 @@ pub mod ask;
 pub mod auth;
 pub mod combine;
 pub mod conf;
+mod connections;
 pub mod env;
 mod inherit;
 pub mod problem;

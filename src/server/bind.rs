@@ -15,25 +15,28 @@ use pingora_core::services::Service as PingoraService;
 use pingora_core::services::listening::Service;
 
 use super::Settings;
+use super::accept::ClientSocket;
 use crate::admin::Admin;
 
 /// Everything that is listened on.
 pub(super) struct Bound {
-    pub(super) clients: Vec<TcpListener>,
+    pub(super) clients: Vec<ClientSocket>,
     pub(super) admin: TcpListener,
 }
 
 impl Bound {
     /// Binds all addresses, or none is served.
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Bound> {
-        let clients =
-            settings.listeners.iter().map(|address| bind(*address, "clients")).collect::<anyhow::Result<_>>()?;
+        let clients = settings.listeners.iter().map(|(address, proxy_protocol)| {
+            Ok(ClientSocket { socket: bind(*address, "clients")?, proxy_protocol: *proxy_protocol })
+        });
+        let clients = clients.collect::<anyhow::Result<_>>()?;
         Ok(Bound { clients, admin: bind(settings.admin, "the admin listener")? })
     }
 
     /// `[127.0.0.1:5000, …]`
     pub(super) fn shown(&self) -> anyhow::Result<String> {
-        let addresses = self.clients.iter().map(|socket| Ok(address(socket)?.to_string()));
+        let addresses = self.clients.iter().map(|client| Ok(address(&client.socket)?.to_string()));
         Ok(format!("[{}]", addresses.collect::<anyhow::Result<Vec<_>>>()?.join(", ")))
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Builder {
     log: String,
     /// The same for `admin:`.
     admin: String,
+    /// What its listener has besides its address.
+    listener: String,
 }
 
 /// A running gateway. Dropped, it is killed; when a test fails, its log is shown.
@@ -55,6 +57,12 @@ impl Builder {
     /// What `log:` says. The default writes the access log to a file.
     pub(crate) fn log(mut self, log: &str) -> Builder {
         log.clone_into(&mut self.log);
+        self
+    }
+
+    /// What the listener has besides its address, such as `proxy_protocol: true`.
+    pub(crate) fn listener(mut self, more: &str) -> Builder {
+        self.listener = format!(", {more}");
         self
     }
 
@@ -111,8 +119,8 @@ impl Builder {
             std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         };
         let conf = format!(
-            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {}\nlog: {}\n{}",
-            self.admin, self.log, self.conf
+            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\"{} }}]\nadmin: {}\nlog: {}\n{}",
+            self.listener, self.admin, self.log, self.conf
         );
         put(Path::new("conf/hilum.yaml"), conf.as_bytes());
         put(Path::new("routes.yaml"), self.routes.as_bytes());
@@ -150,6 +158,7 @@ impl Gateway {
             files: Vec::new(),
             log: "{ access: { file: ../access.log } }".to_owned(),
             admin: "{ address: \"127.0.0.1:0\" }".to_owned(),
+            listener: String::new(),
         }
     }
 
