@@ -10,6 +10,7 @@ use super::Paths;
 use super::load::{Loaded, load, tell};
 use crate::config::conf::{Access, Conf, Log};
 use crate::proxy::Gateway;
+use crate::proxy::guard::Deadlines;
 use crate::server::{self, Settings};
 use crate::telemetry::audit::{Audit, AuditOptions, Key};
 use crate::telemetry::{AccessLog, Destination, start_log};
@@ -40,13 +41,16 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         None => None,
     };
     let gateway = Gateway::new(*table, fleet, metrics, (access_log, audit), conf.trusted_proxies());
+    let connections = conf.connections();
     let settings = Settings {
         listeners: conf.listeners(),
         admin: conf.admin(),
         admin_token: conf.admin_token(),
         threads: conf.threads(),
-        header: conf.connections().header(),
-        idle: conf.connections().idle(),
+        total: connections.total(),
+        per_client: connections.per_client(),
+        requests: connections.requests(),
+        deadlines: Deadlines { header: connections.header(), idle: connections.idle(), stall: connections.stall() },
         drain: conf.drain(),
         shared_sessions: conf.redis().is_some(),
     };

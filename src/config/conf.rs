@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use hilum_filters::api::{LineOrMap, Node, Placed, Problem, Try};
-use hilum_filters::units::{Positive, Span};
+use hilum_filters::api::{At, LineOrMap, Node, Placed, Problem, Try};
+use hilum_filters::units::Span;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::admin::{Admin, AdminToken};
 use super::audit::AuditLog;
+use super::connections::Connections;
 use super::routes::Version;
 use super::sessions::{self, SessionsLine, SharedSessions};
 use crate::identity::redis::RedisOptions;
@@ -32,7 +33,8 @@ pub struct Conf {
     /// `{ redis: URL, timeout: 200ms }`. Default memory.
     #[serde(default)]
     pub sessions: Option<Try<LineOrMap<SessionsLine, SharedSessions>>>,
-    /// Networks whose `X-Forwarded-*` headers are believed.
+    /// Networks whose `X-Forwarded-*` headers are believed and that may speak the PROXY protocol. They are exempt from
+    /// `connections.per_client`.
     #[serde(default)]
     pub trusted_proxies: Vec<Try<Placed<Network>>>,
     /// Worker threads: `auto` is one per core.
@@ -56,6 +58,18 @@ pub struct Conf {
 pub struct Listener {
     /// `address:port`; port 0 lets the system choose.
     pub address: Placed<Address>,
+    /// Each connection begins with a header of the PROXY protocol, version 1 or 2, which names the client. Only `trusted_proxies`
+    /// may connect. Default false.
+    #[serde(default)]
+    pub proxy_protocol: Option<Try<Placed<bool>>>,
+}
+
+impl Listener {
+    /// Where the file asks for the PROXY protocol.
+    fn proxy_protocol(&self) -> Option<At> {
+        let asked = self.proxy_protocol.as_ref()?.0.as_ref()?;
+        asked.value.then_some(asked.at)
+    }
 }
 
 /// A socket address, written as `127.0.0.1:5000` or `[::1]:5000`.
@@ -120,28 +134,6 @@ impl Threads {
             Threads::Auto => std::thread::available_parallelism().map_or(1, usize::from),
             Threads::Exactly(n) => n,
         }
-    }
-}
-
-/// Deadlines of a client's connection.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Connections {
-    /// From the first byte of a request head to its last. Default 10s.
-    #[serde(default)]
-    pub header: Option<Try<Positive<Span>>>,
-    /// Without a request, before the first one and between two. Default 60s.
-    #[serde(default)]
-    pub idle: Option<Try<Positive<Span>>>,
-}
-
-impl Connections {
-    pub fn header(&self) -> Duration {
-        self.header.and_then(|span| span.0).map_or(Duration::from_secs(10), |span| span.get())
-    }
-
-    pub fn idle(&self) -> Duration {
-        self.idle.and_then(|span| span.0).map_or(Duration::from_secs(60), |span| span.get())
     }
 }
 
@@ -285,6 +277,11 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
     if let Some(audit) = conf.audit() {
         audit.check(problems);
     }
+    let asked = conf.listeners.value.iter().filter_map(|listener| listener.0.as_ref()?.proxy_protocol());
+    for at in asked.filter(|_| conf.trusted_proxies.is_empty()) {
+        let text = "only `trusted_proxies` may speak the PROXY protocol and there are none, so nobody could connect";
+        problems.push(Problem::new(at, text).help("name the networks of the proxies in front of this listener there"));
+    }
     let admin = conf.admin.0.as_ref();
     if let Some(admin) = admin {
         admin.check(problems);
@@ -301,9 +298,10 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
 }
 
 impl Conf {
-    /// The listeners in order.
-    pub fn listeners(&self) -> Vec<SocketAddr> {
-        self.listeners.value.iter().filter_map(|l| l.0.as_ref()).map(|l| l.address.value.0).collect()
+    /// The listeners in order, and whether each wants the PROXY protocol.
+    pub fn listeners(&self) -> Vec<(SocketAddr, bool)> {
+        let listeners = self.listeners.value.iter().filter_map(|listener| listener.0.as_ref());
+        listeners.map(|l| (l.address.value.0, l.proxy_protocol().is_some())).collect()
     }
 
     /// The Redis in which sessions are kept; `None`: in memory.
@@ -385,14 +383,36 @@ mod tests {
     }
 
     #[test]
+    fn the_proxy_protocol_is_for_proxies_that_are_named() {
+        let nobody = "2:55 only `trusted_proxies` may speak";
+        let cases = [
+            ("true", "", nobody),
+            ("true", "trusted_proxies: []", nobody),
+            ("true", "trusted_proxies: [10.0.0.0/8]", ""),
+            ("false", "", ""),
+            ("maybe", "trusted_proxies: [10.0.0.0/8]", "2:55 expected"),
+        ];
+        for (value, more, expected) in cases {
+            let text =
+                format!("version: 1\nlisteners: [{{ address: \"127.0.0.1:0\", proxy_protocol: {value} }}]\n{more}\n");
+            let got = problems(&text);
+            let lines = usize::from(!expected.is_empty());
+            assert!(got.starts_with(expected) && got.lines().count() == lines, "{text}{got}");
+        }
+    }
+
+    #[test]
     fn every_value_that_can_not_be_is_told() {
         let cases = [
             ("connections: { header: 0s, idle: 0ms }", &["3:24 with 0s nothing", "3:34 with 0ms nothing"][..]),
+            ("connections: { stall: 0s, total: 0 }", &["3:23 with 0s nothing", "3:34 expected a number, 1 or more"]),
+            ("connections: { per_client: none, requests: -1 }", &["3:28 expected a number", "3:44 expected a number"]),
             ("connections: { header: 1, idle: soon }", &["3:24 expected a duration", "3:33 expected a duration"]),
             ("log: { level: loud, access: stdin }", &["3:15 expected one of", "3:29 expected `stdout`"]),
             ("log: { access: { file: \"\" } }", &["3:24 expected the path of a file"]),
             ("log: { access: { file: logs/ } }", &["3:24 expected the path of a file, found `logs/`"]),
             ("drain: 0s", &[]),
+            ("connections: { total: 1, per_client: 1, requests: 1, stall: 1ms }", &[]),
         ];
         for (more, expected) in cases {
             let got = problems(&format!("version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\n{more}\n"));

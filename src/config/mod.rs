@@ -10,6 +10,7 @@ pub mod audit;
 pub mod auth;
 pub mod combine;
 pub mod conf;
+mod connections;
 pub mod env;
 mod inherit;
 pub mod problem;

@@ -64,6 +64,7 @@ pub(super) fn loader(variables: &[(&str, &str)]) -> Loader {
         rates: Rates::new(registry, None).expect("metrics of a fresh registry"),
         records: Records::default(),
         filters: vec![FILTERS],
+        has_audit_log: false,
         store,
         metrics,
         session_metrics,
@@ -86,7 +87,7 @@ pub(super) fn gateway(service: &str) -> Gateway {
     let access_log =
         AccessLog::start(&Destination::Off, metrics.access_log_dropped.clone()).expect("nothing is opened");
     let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
-    Gateway::new(table(&loader), loader.fleet.clone(), metrics, Arc::new(access_log), trusted)
+    Gateway::new(table(&loader), loader.fleet.clone(), metrics, (Arc::new(access_log), None), trusted)
 }
 
 /// The folder of the project that [`range`](super::range) serves.

@@ -19,9 +19,6 @@ use crate::actions::Action;
 use crate::refusal::{Reason, Refusal};
 use crate::services::Fault;
 
-/// How long a client may take between two pieces of its body, and to take a piece of ours (design §7).
-pub(super) const STALL: Duration = Duration::from_secs(30);
-
 /// Less than the guard's own grace, within which the answer must begin.
 const AFTER_THE_GUARD: Duration = Duration::from_millis(200);
 
@@ -43,8 +40,11 @@ impl ProxyHttp for Gateway {
         if downstream.get_keepalive().is_some() && ctx.gateway.is_draining() {
             downstream.set_keepalive(None);
         }
-        downstream.set_read_timeout(Some(STALL));
-        downstream.set_write_timeout(Some(STALL));
+        downstream.set_read_timeout(guard::stall());
+        if downstream.is_http2() {
+            // Elsewhere the guard knows better: a large piece may take a slow client long.
+            downstream.set_write_timeout(guard::stall());
+        }
         downstream.set_total_drain_timeout(Some(LINGER.0));
         downstream.set_pipelining_enabled(true);
         let peer = downstream.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);

@@ -141,7 +141,7 @@ impl Gateway {
     }
 
     /// Whether an address may speak for its clients.
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.trusted_proxies.iter().any(|net| net.contains(&address))
     }
 

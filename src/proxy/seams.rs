@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::apps::ServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::configuration::ServerConf;
 use pingora_http::RequestHeader;
@@ -29,7 +28,7 @@ pub async fn read(bytes: &[u8]) -> Option<(RequestHeader, Vec<u8>)> {
 /// # Errors
 /// Why it is not let in.
 pub fn admit(head: &mut RequestHeader, raw: &[u8]) -> Result<(), Reason> {
-    if !framing::is_plain(raw) {
+    if framing::of(raw).is_none() {
         return Err(Reason::FramingRejected);
     }
     front_door::admit(head)?;
@@ -48,18 +47,19 @@ pub fn client(gateway: &Gateway, head: &RequestHeader, peer: IpAddr) -> IpAddr {
 }
 
 /// Everything between a client's connection and a service's, without a listener.
-pub struct Door(Arc<GuardedConnections>);
+pub struct Door(GuardedConnections);
 
 impl Door {
     pub fn new(gateway: &Gateway) -> Door {
         let proxy = pingora_proxy::http_proxy(&Arc::new(ServerConf::default()), gateway.clone());
-        let deadlines = Deadlines { header: Duration::from_secs(10), idle: Duration::from_secs(10) };
-        Door(Arc::new(GuardedConnections::new(proxy, gateway.clone(), deadlines, Vec::new())))
+        let ten = Duration::from_secs(10);
+        let deadlines = Deadlines { header: ten, idle: ten, stall: ten };
+        Door(GuardedConnections::new(proxy, gateway.clone(), deadlines))
     }
 
     /// Serves one connection to its end.
     pub async fn serve(&self, connection: DuplexStream) {
         let (_running, shutdown) = tokio::sync::watch::channel(false);
-        self.0.process_new(Box::new(connection), &shutdown).await;
+        self.0.serve(Box::new(connection), self.0.open(), &shutdown).await;
     }
 }

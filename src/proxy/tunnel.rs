@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora_error::Result;
@@ -11,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::ctx::Asked;
-use super::hooks::STALL;
 use super::respond::{self, By, LINGER};
 use super::{Ctx, act, body, forward, guard};
 use crate::actions::forward::Forward;
@@ -91,10 +91,10 @@ async fn join(session: &mut Session, ctx: &mut Ctx, peer: Upgrade) -> Result<()>
     let Some(client) = lent.await? else { return Err(super::failure::error(Reason::Internal)) };
     let (from_peer, peer) = peer.into_stream().await;
     let (client, peer) = (tokio::io::split(client), tokio::io::split(peer));
-    let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (up, down, stall) = (AtomicU64::new(0), AtomicU64::new(0), guard::stall().unwrap_or(Duration::MAX));
     let ended = {
-        let upward = pin!(carry(from_client, client.0, peer.1, &up));
-        let downward = pin!(carry(from_peer, peer.0, client.1, &down));
+        let upward = pin!(carry(from_client, client.0, peer.1, &up, stall));
+        let downward = pin!(carry(from_peer, peer.0, client.1, &down, stall));
         let both = async {
             // A side that has said its last word may still listen, but nobody waits for it for long.
             match select(upward, downward).await {
@@ -145,12 +145,18 @@ async fn select<A: Future<Output = ()> + Unpin, B: Future<Output = ()> + Unpin>(
 }
 
 /// Carries bytes one way until they end or break. Each way has its own buffer and waits for nobody but its own two ends.
-async fn carry(early: Vec<u8>, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) {
+async fn carry(
+    early: Vec<u8>,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    count: &AtomicU64,
+    stall: Duration,
+) {
     let mut buffer = early;
     let mut len = buffer.len();
     loop {
         if len > 0 {
-            let written = timeout(STALL, async {
+            let written = timeout(stall, async {
                 to.write_all(&buffer[..len]).await?;
                 to.flush().await
             });

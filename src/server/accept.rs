@@ -1,33 +1,62 @@
 //! Clients are accepted here and not by Pingora, which would keep time over a handshake in its own way, reset those who wait in the
-//! kernel when it stops, and tell us of a connection only after its handshake.
+//! kernel when it stops, and tell us of a connection only after its handshake. A place is taken before anything is read.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use nix::errno::Errno;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::{GetSocketDigest, SocketDigest};
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
+use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::proxy::guard::app::GuardedConnections;
+use super::places::{Place, Places};
+use super::proxy_protocol::{self, Announced, NoHeader};
+use super::refused::{Cause, Refused, Seldom};
+use crate::proxy::Gateway;
+use crate::proxy::guard::app::{GuardedConnections, Open};
 
 /// Without a free descriptor `accept` fails at once, again and again; others need a moment to give theirs back.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
+/// So much of an answer the system holds that it can't send yet. Without a bound it is megabytes for each client that does not read,
+/// and we learn late that it does not. What is on its way does not count, so nobody becomes slower.
+const UNSENT: u32 = 128 * 1024;
+
 /// The listeners for clients, as a service of Pingora's with its own threads.
 pub(super) struct Clients {
-    sockets: Vec<TcpListener>,
-    app: GuardedConnections,
+    sockets: Vec<ClientSocket>,
+    door: Arc<Door>,
     threads: usize,
 }
 
+/// A socket that clients connect to.
+pub(super) struct ClientSocket {
+    pub(super) socket: TcpListener,
+    /// Connections begin with a header of the PROXY protocol.
+    pub(super) proxy_protocol: bool,
+}
+
+/// What every connection passes before it is served.
+pub(super) struct Door {
+    pub(super) app: GuardedConnections,
+    pub(super) gateway: Gateway,
+    pub(super) places: Places,
+    pub(super) refused: Refused,
+    /// How long the header of the PROXY protocol may take.
+    pub(super) header: Duration,
+}
+
 impl Clients {
-    pub(super) fn new(sockets: Vec<TcpListener>, app: GuardedConnections, threads: usize) -> Clients {
-        Clients { sockets, app, threads }
+    pub(super) fn new(sockets: Vec<ClientSocket>, door: Door, threads: usize) -> Clients {
+        Clients { sockets, door: Arc::new(door), threads }
     }
 }
 
@@ -35,8 +64,8 @@ impl Clients {
 impl Service for Clients {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
         let sockets = std::mem::take(&mut self.sockets).into_iter();
-        join_all(sockets.map(|socket| tokio::spawn(accept(socket, self.app.clone(), shutdown.clone())))).await;
-        self.app.end().await;
+        join_all(sockets.map(|socket| tokio::spawn(accept(socket, self.door.clone(), shutdown.clone())))).await;
+        self.door.app.end().await;
     }
 
     fn name(&self) -> &str {
@@ -49,21 +78,27 @@ impl Service for Clients {
 }
 
 /// Accepts until the process stops, and then whoever the kernel has accepted for us already: closing the socket would reset them.
-async fn accept(socket: TcpListener, app: GuardedConnections, mut shutdown: ShutdownWatch) {
-    let socket = match tokio::net::TcpListener::from_std(socket) {
+async fn accept(listener: ClientSocket, door: Arc<Door>, mut shutdown: ShutdownWatch) {
+    let proxied = listener.proxy_protocol;
+    let socket = match tokio::net::TcpListener::from_std(listener.socket) {
         Ok(socket) => socket,
         Err(e) => return log::error!("a listener can't be used: {e}"),
     };
+    let failures = Seldom::default();
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             _ = shutdown.wait_for(|is_over| *is_over) => break,
         };
         match accepted {
-            Ok((stream, address)) => serve(stream, address, &app, &shutdown),
+            Ok((stream, address)) => door.open(stream, address, proxied, &shutdown),
             Err(e) => {
-                log::warn!("a client could not be accepted: {e}");
-                tokio::time::sleep(EXHAUSTED).await;
+                if let Some(times) = failures.is_due(Instant::now()) {
+                    log::warn!("a client could not be accepted: {e}; {times} since this was told last");
+                }
+                if is_exhausted(&e) {
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
             }
         }
     }
@@ -72,18 +107,97 @@ async fn accept(socket: TcpListener, app: GuardedConnections, mut shutdown: Shut
     while let Ok((stream, address)) = socket.accept() {
         let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
         if let Ok(stream) = stream {
-            serve(stream, address, &app, &shutdown);
+            door.open(stream, address, proxied, &shutdown);
         }
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, app: &GuardedConnections, shutdown: &ShutdownWatch) {
-    // It is gone already, and reading will say so.
-    let _ = stream.set_nodelay(true);
-    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-    let _ = digest.peer_addr.set(Some(address.into()));
-    let mut stream = Stream::from(stream);
-    stream.set_socket_digest(digest);
-    let (app, shutdown) = (app.clone(), shutdown.clone());
-    tokio::spawn(async move { app.serve(Box::new(stream), &shutdown).await });
+/// It will be so for the next one as well, until something is given back. All else is about one client, which is gone.
+fn is_exhausted(error: &std::io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
+}
+
+impl Door {
+    /// Lets a connection in, if there is a place for it.
+    fn open(self: &Arc<Self>, stream: TcpStream, address: SocketAddr, proxied: bool, shutdown: &ShutdownWatch) {
+        let Some(mut place) = self.places.take() else { return self.refuse(&stream, Cause::Total, address) };
+        let is_trusted = self.gateway.trusts(address.ip().to_canonical());
+        if proxied && !is_trusted {
+            return self.refuse(&stream, Cause::ProxyProtocol, address);
+        }
+        if !is_trusted && !place.is_given_to(address.ip()) {
+            return self.refuse(&stream, Cause::Client, address);
+        }
+        // When one of these fails the client is gone already, and reading will say so.
+        let _ = stream.set_nodelay(true);
+        let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+        let (door, shutdown, open) = (self.clone(), shutdown.clone(), self.app.open());
+        tokio::spawn(async move {
+            match proxied {
+                true => door.ask_for_client(stream, address, &mut place, open, &shutdown).await,
+                false => door.serve(stream, address, open, &shutdown).await,
+            }
+            // Not before the connection has ended.
+            drop(place);
+        });
+    }
+
+    /// Who the client is stands in the first bytes.
+    async fn ask_for_client(
+        &self,
+        mut stream: TcpStream,
+        proxy: SocketAddr,
+        place: &mut Place,
+        open: Open,
+        shutdown: &ShutdownWatch,
+    ) {
+        let address = match timeout(self.header, proxy_protocol::read(&mut stream)).await {
+            Ok(Ok(Announced::Client(client))) => client,
+            Ok(Ok(Announced::Proxy)) => proxy,
+            Ok(Err(NoHeader::Nothing)) => return,
+            Ok(Err(NoHeader::Malformed)) | Err(_) => return self.refuse(&stream, Cause::ProxyProtocol, proxy),
+        };
+        if !self.gateway.trusts(address.ip()) && !place.is_given_to(address.ip()) {
+            return self.refuse(&stream, Cause::Client, address);
+        }
+        self.serve(stream, address, open, shutdown).await;
+    }
+
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, open: Open, shutdown: &ShutdownWatch) {
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(address.into()));
+        let mut stream = Stream::from(stream);
+        stream.set_socket_digest(digest);
+        self.app.serve(Box::new(stream), open, shutdown).await;
+    }
+
+    /// Closes with a reset, so that the system keeps nothing of it either.
+    fn refuse(&self, stream: &TcpStream, cause: Cause, address: SocketAddr) {
+        // Without it the end is a plain one.
+        let _ = stream.set_zero_linger();
+        self.refused.tell(cause, address.ip());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_next_client_would_meet_too_is_waited_for() {
+        for (errno, waits) in [
+            (Errno::EMFILE, true),
+            (Errno::ENFILE, true),
+            (Errno::ENOBUFS, true),
+            (Errno::ENOMEM, true),
+            (Errno::ECONNABORTED, false),
+            (Errno::EPERM, false),
+            (Errno::EPROTO, false),
+            (Errno::ENETDOWN, false),
+        ] {
+            assert_eq!(is_exhausted(&errno.into()), waits, "{errno}");
+        }
+        assert!(!is_exhausted(&std::io::ErrorKind::Other.into()));
+    }
 }

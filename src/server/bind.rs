@@ -15,25 +15,28 @@ use pingora_core::services::Service as PingoraService;
 use pingora_core::services::listening::Service;
 
 use super::Settings;
+use super::accept::ClientSocket;
 use crate::admin::Admin;
 
 /// Everything that is listened on.
 pub(super) struct Bound {
-    pub(super) clients: Vec<TcpListener>,
+    pub(super) clients: Vec<ClientSocket>,
     pub(super) admin: TcpListener,
 }
 
 impl Bound {
     /// Binds all addresses, or none is served.
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Bound> {
-        let clients =
-            settings.listeners.iter().map(|address| bind(*address, "clients")).collect::<anyhow::Result<_>>()?;
+        let clients = settings.listeners.iter().map(|(address, proxy_protocol)| {
+            Ok(ClientSocket { socket: bind(*address, "clients")?, proxy_protocol: *proxy_protocol })
+        });
+        let clients = clients.collect::<anyhow::Result<_>>()?;
         Ok(Bound { clients, admin: bind(settings.admin, "the admin listener")? })
     }
 
     /// Where clients come in.
     pub(super) fn listeners(&self) -> anyhow::Result<Vec<SocketAddr>> {
-        self.clients.iter().map(address).collect()
+        self.clients.iter().map(|client| address(&client.socket)).collect()
     }
 
     pub(super) fn admin_address(&self) -> anyhow::Result<SocketAddr> {

@@ -3,13 +3,18 @@
 mod accept;
 mod bind;
 mod control;
+mod descriptors;
 mod drain;
 mod loader;
+mod places;
+mod proxy_protocol;
+mod refused;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::background::background_service;
@@ -30,12 +35,17 @@ use crate::telemetry::Metrics;
 /// What `conf/hilum.yaml` decides about the process.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub listeners: Vec<SocketAddr>,
+    /// Each address, and whether its connections begin with a header of the PROXY protocol.
+    pub listeners: Vec<(SocketAddr, bool)>,
     pub admin: SocketAddr,
     pub admin_token: Option<AdminToken>,
     pub threads: usize,
-    pub header: Duration,
-    pub idle: Duration,
+    /// Connections that may be open: in all, and of one client.
+    pub total: u32,
+    pub per_client: u32,
+    /// On one connection.
+    pub requests: u32,
+    pub deadlines: Deadlines,
     pub drain: Duration,
     /// Whether sessions are kept in a Redis.
     pub shared_sessions: bool,
@@ -46,6 +56,7 @@ pub struct Settings {
 /// # Errors
 /// An address that can't be listened on. Everything is bound before anything is served.
 pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: String) -> anyhow::Result<()> {
+    descriptors::raise(settings.total);
     let bound = bind::Bound::new(settings)?;
     let (listeners, admin_address) = (bound.listeners()?, bound.admin_address()?);
     let shown = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -62,11 +73,20 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let proxy = http_proxy(&server.configuration, gateway.clone());
-    let deadlines = Deadlines { header: settings.header, idle: settings.idle };
+    let mut proxy = http_proxy(&server.configuration, gateway.clone());
+    let mut options = HttpServerOptions::default();
+    // It counts how often a connection is used again. HTTP/2 has no such number in Pingora.
+    options.keepalive_request_limit = Some(settings.requests - 1);
+    proxy.server_options = Some(options);
     let (reload, requests) = Reload::channel();
-    let app = GuardedConnections::new(proxy, gateway.clone(), deadlines);
-    server.add_service(accept::Clients::new(bound.clients, app, settings.threads));
+    let door = accept::Door {
+        app: GuardedConnections::new(proxy, gateway.clone(), settings.deadlines),
+        gateway: gateway.clone(),
+        places: places::Places::new(settings.total, settings.per_client),
+        refused: refused::Refused::new(&gateway.metrics().registry)?,
+        header: settings.deadlines.header,
+    };
+    server.add_service(accept::Clients::new(bound.clients, door, settings.threads));
     let token = settings.admin_token.as_ref().map(|token| Token::new(token.text()));
     let process = Process {
         started: SystemTime::now(),

@@ -154,6 +154,7 @@ fn what_can_not_work_is_refused() {
     let confs = [
         (conf("connections: { header: 0s }"), "0s"),
         (conf("connections: { idle: 0s }"), "0s"),
+        (conf("connections: { per_client: 0 }"), "0 }"),
         (conf("log: { access: { file: \"\" } }"), "\"\""),
     ];
     let all = cases.iter().map(|case| ("routes.yaml", case)).chain(confs.iter().map(|case| ("conf/hilum.yaml", case)));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{message, within};
 
@@ -70,6 +70,18 @@ impl Client {
 
     pub(crate) async fn try_connect(to: SocketAddr) -> std::io::Result<Client> {
         let stream = within("a connection", TcpStream::connect(to)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream, left: Vec::new() })
+    }
+
+    /// From an address of loopback, 127.0.0.x, and with so much memory for what is not read yet, if that is said.
+    pub(crate) async fn from(source: [u8; 4], to: SocketAddr, buffer: Option<u32>) -> std::io::Result<Client> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(bytes) = buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.bind((source, 0).into())?;
+        let stream = within("a connection", socket.connect(to)).await?;
         stream.set_nodelay(true)?;
         Ok(Client { stream, left: Vec::new() })
     }

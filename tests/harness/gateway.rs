@@ -29,6 +29,8 @@ pub(crate) struct Builder {
     program: PathBuf,
     /// Where it listens, for clients and for operators, when it does not say so.
     known: Option<(SocketAddr, SocketAddr)>,
+    /// What its listener has besides its address.
+    listener: String,
 }
 
 /// The key of audit logs.
@@ -66,6 +68,12 @@ impl Builder {
     /// What `log:` says. The default writes the access log to a file.
     pub(crate) fn log(mut self, log: &str) -> Builder {
         log.clone_into(&mut self.log);
+        self
+    }
+
+    /// What the listener has besides its address, such as `proxy_protocol: true`.
+    pub(crate) fn listener(mut self, more: &str) -> Builder {
+        self.listener = format!(", {more}");
         self
     }
 
@@ -138,8 +146,9 @@ impl Builder {
             std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         };
         let conf = format!(
-            "version: 1\nlisteners: [{{ address: \"{}\" }}]\nadmin: {}\nlog: {}\n{}",
+            "version: 1\nlisteners: [{{ address: \"{}\"{} }}]\nadmin: {}\nlog: {}\n{}",
             self.known.map_or_else(|| "127.0.0.1:0".to_owned(), |(clients, _)| clients.to_string()),
+            self.listener,
             self.admin,
             self.log,
             self.conf
@@ -183,6 +192,7 @@ impl Gateway {
             admin: "{ address: \"127.0.0.1:0\" }".to_owned(),
             program: env!("CARGO_BIN_EXE_hilum").into(),
             known: None,
+            listener: String::new(),
         }
     }
 

@@ -16,8 +16,9 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use std::future::Future;
 
-use super::exchange::{EXCHANGE, Exchange};
+use super::exchange::{EXCHANGE, Exchange, Overdue};
 use super::io::GuardIo;
+use super::pace::Pace;
 use super::{Connection, Deadlines, Fresh, GRACE, Phase, is_past, lock};
 use crate::proxy::Gateway;
 use crate::refusal::Reason;
@@ -29,10 +30,17 @@ pub struct GuardedConnections {
     deadlines: Deadlines,
 }
 
+/// A connection that was accepted: it is counted until it ends, and until its first head is complete the end of accepting waits for it.
+pub struct Open {
+    counted: Counted,
+    fresh: Fresh,
+}
+
 /// Per request: ends an exchange whose time is over, and counts those that no hook has seen.
 pub struct GuardedHttp {
     proxy: Arc<HttpProxy<Gateway>>,
     gateway: Gateway,
+    stall: Duration,
 }
 
 /// How long the end of accepting waits for connections that are open and have not sent their first head.
@@ -43,14 +51,21 @@ const QUIET: u32 = 20;
 
 impl GuardedConnections {
     pub fn new(proxy: HttpProxy<Gateway>, gateway: Gateway, deadlines: Deadlines) -> Self {
-        GuardedConnections { http: Arc::new(GuardedHttp { proxy: Arc::new(proxy), gateway }), deadlines }
+        let http = GuardedHttp { proxy: Arc::new(proxy), gateway, stall: deadlines.stall };
+        GuardedConnections { http: Arc::new(http), deadlines }
+    }
+
+    /// Counts a connection from here on.
+    pub fn open(&self) -> Open {
+        let gateway = &self.http.gateway;
+        Open { counted: Counted::new(&gateway.metrics().connections), fresh: Fresh::count(gateway.fresh()) }
     }
 
     /// Serves one connection until it ends.
-    pub async fn serve(&self, io: Stream, shutdown: &ShutdownWatch) {
+    pub async fn serve(&self, io: Stream, open: Open, shutdown: &ShutdownWatch) {
         let gateway = &self.http.gateway;
-        let _open = Counted::new(&gateway.metrics().connections);
-        let connection = Arc::new(Connection::new(Fresh::count(gateway.fresh())));
+        let Open { counted: _counted, fresh } = open;
+        let connection = Arc::new(Connection::new(fresh));
         if matches!(io.selected_alpn_proto(), Some(ALPN::H2)) {
             // One connection carries many requests at once; the idle deadline of one head would end all of them.
             connection.enter(Phase::Busy);
@@ -96,7 +111,8 @@ impl HttpServerApp for GuardedHttp {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(0));
         }
-        let exchange = Arc::new(Exchange::new(connection.clone()));
+        let exchange = Arc::new(Exchange::new(connection.clone(), self.stall));
+        let mut pace = Pace::new(self.stall);
         let mut timer = connection.as_ref().and_then(|c| lock(&c.timer).take());
         let mut work = pin!(EXCHANGE.scope(exchange.clone(), self.proxy.process_new_http(session, shutdown)));
         let (mut waited_for_client, mut is_overdue) = (true, false);
@@ -116,7 +132,19 @@ impl HttpServerApp for GuardedHttp {
                     exchange.progress();
                 }
                 waited_for_client = waits_for_client;
-                let why = match exchange.due() {
+                let too_slow = match &connection {
+                    // Between two requests and in a head, other deadlines hold.
+                    Some(connection) if waits_for_client && !is_overdue && connection.is(Phase::Busy) => {
+                        Some((pace.waits(Instant::now(), connection.moved()), Overdue::Client))
+                    }
+                    // Most exchanges never wait for their client, and need no clock.
+                    _ if pace.is_waiting() => {
+                        pace.rests(Instant::now());
+                        None
+                    }
+                    _ => None,
+                };
+                let why = match exchange.due().into_iter().chain(too_slow).min_by_key(|(due, _)| *due) {
                     Some((due, why)) if is_past(&mut timer, due, context) => why,
                     _ => return Poll::Pending,
                 };
@@ -126,6 +154,10 @@ impl HttpServerApp for GuardedHttp {
                         is_overdue = true;
                         connection.overdue.store(why as u8, Relaxed);
                         exchange.give_grace(why, GRACE);
+                        if connection.is_blocked.load(Relaxed) {
+                            // It does not take what it is given, so there is nothing that it could be told.
+                            return Poll::Ready(None);
+                        }
                     }
                     // Nobody read, or it is HTTP/2, where only the stream can be ended.
                     _ => return Poll::Ready(None),

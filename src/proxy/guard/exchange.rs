@@ -23,6 +23,7 @@ pub(super) struct Exchange {
     is_held_back: AtomicBool,
     /// A hook has run, so that the log line is the proxy's business.
     pub(super) seen: AtomicBool,
+    stall: Duration,
     pub(super) connection: Option<Arc<Connection>>,
 }
 
@@ -45,7 +46,7 @@ tokio::task_local! {
 }
 
 impl Exchange {
-    pub(super) fn new(connection: Option<Arc<Connection>>) -> Self {
+    pub(super) fn new(connection: Option<Arc<Connection>>, stall: Duration) -> Self {
         Exchange {
             begun: Instant::now(),
             deadline: AtomicU64::new(NEVER),
@@ -54,6 +55,7 @@ impl Exchange {
             is_uploaded: AtomicBool::new(false),
             is_held_back: AtomicBool::new(false),
             seen: AtomicBool::new(false),
+            stall,
             connection,
         }
     }
@@ -141,6 +143,11 @@ pub fn patience(patience: Option<Duration>) {
 /// The service did something, or was given something to do.
 pub fn progress() {
     with(Exchange::progress);
+}
+
+/// How long this task's client may be waited for in the middle of a body.
+pub fn stall() -> Option<Duration> {
+    with(|exchange| exchange.stall)
 }
 
 /// The client has sent all of its request.

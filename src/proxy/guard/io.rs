@@ -111,7 +111,8 @@ impl AsyncRead for GuardIo {
             return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
         }
         if this.connection.lends.swap(false, Relaxed) {
-            // Whoever reads finds the end here, and the stream is somebody else's from now on.
+            // Whoever reads finds the end here, and the stream is somebody else's from now on, the waiting included.
+            this.connection.is_blocked.store(false, Relaxed);
             let nothing: Stream = Box::new(tokio::io::duplex(1).0);
             *lock(&this.connection.lent) = Some(std::mem::replace(&mut this.io, BufWriter::with_capacity(0, nothing)));
             return Poll::Ready(Ok(()));

@@ -4,7 +4,7 @@
 //! deadline over a whole exchange, and its wait for the service runs while the client still sends. The connection's own IO
 //! ([`io::GuardIo`]) sees the first byte of a head and closes when the head is late or the connection idle; it also sees whether
 //! anybody reads from the client and whether the client takes what is written, so the request's layer ([`app::GuardedHttp`]) knows
-//! whose turn it is. An exchange that is overdue is ended in two steps: its client's connection gives an error to whoever reads
+//! whose turn it is, and how long a client was waited for in all ([`pace::Pace`]). An exchange that is overdue is ended in two steps: its client's connection gives an error to whoever reads
 //! from it, which leads to an answer; what goes on all the same is dropped a moment later.
 //!
 //! Since the IO sees every byte first, it also holds chunked bodies to the letter of the RFC ([`chunks`], [`wire`]).
@@ -13,6 +13,7 @@ pub mod app;
 mod chunks;
 mod exchange;
 mod io;
+mod pace;
 mod wire;
 
 use std::future::Future;
@@ -27,7 +28,7 @@ use tokio::time::Sleep;
 
 pub use exchange::{
     Overdue, body_follows, deadline, head_is_complete, is_held_back, is_ill_framed, is_uploaded, lend, overdue,
-    patience, progress,
+    patience, progress, stall,
 };
 pub use wire::Framing;
 use wire::Wire;
@@ -39,6 +40,8 @@ pub struct Deadlines {
     pub header: Duration,
     /// Without a request.
     pub idle: Duration,
+    /// In the middle of a body or an answer; see [`pace`].
+    pub stall: Duration,
 }
 
 /// A client's connection that was handed out, with what it had to write.
@@ -98,6 +101,11 @@ impl Connection {
 
     fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Bytes both ways.
+    fn moved(&self) -> u64 {
+        self.received.load(Relaxed) + self.sent.load(Relaxed)
     }
 
     /// Before the next head is read.
