@@ -101,7 +101,9 @@ mod tests {
             ("*.example.org", "a.b.example.org", true),
             ("*.example.org", "example.org", false),
             ("*.example.org", "badexample.org", false),
+            ("*.example.org", ".example.org", false),
             ("[::1]", "[::1]:80", true),
+            ("[::1]", "[::1]", true),
         ];
         for (host, authority, fits) in cases {
             assert_eq!(host.parse::<Host>().unwrap().fits(name_of(authority)), fits, "{host} {authority}");

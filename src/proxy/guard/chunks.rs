@@ -79,12 +79,12 @@ impl Chunks {
                 }
                 continue;
             }
-            self.state = self.next(bytes[at])?;
-            at += 1;
             self.framing += 1;
             if self.framing > SLACK + self.data {
                 return Err(IllFramed);
             }
+            self.state = self.next(bytes[at])?;
+            at += 1;
         }
         Ok(at)
     }
@@ -262,6 +262,16 @@ mod tests {
         bad(many(20_000, "1\r\nx\r\n"));
         good(&many(20_000, "5\r\nhello\r\n"));
         bad(many(200, &format!("5;{}\r\nhello\r\n", "a".repeat(1000))));
+    }
+
+    #[test]
+    fn framing_may_be_so_much_and_not_a_byte_more() {
+        // Each chunk of this kind is `line` bytes and four ends of lines, and five bytes of data.
+        let chunk = |line: usize| format!("5;{}\r\nhello\r\n", "a".repeat(line - 2));
+        let much = chunk(1023).repeat(64);
+        let left = usize::try_from(SLACK).unwrap() + 65 * 5 - 64 * 1027 - 4 - "0\r\n\r\n".len();
+        good(&format!("{much}{}0\r\n\r\n", chunk(left)));
+        bad(format!("{much}{}0\r\n\r\n", chunk(left + 1)));
     }
 
     #[test]

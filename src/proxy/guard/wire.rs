@@ -187,20 +187,51 @@ mod tests {
 
     #[test]
     fn after_half_a_body_nothing_is_a_head() {
-        let mut wire = wire(&[HEAD, b"half"]);
-        wire.head_is_read(HEAD, Framing::Length(5)).unwrap();
-        wire.begin();
-        wire.came(HEAD).unwrap();
-        assert_eq!(wire.head_is_read(HEAD, Framing::Length(0)), Err(Reason::HeadersTooLarge));
+        for (framing, half) in [(Framing::Length(5), &b"half"[..]), (Framing::Chunked, b"5\r\nhello\r\n0\r\n")] {
+            let mut wire = wire(&[HEAD, half]);
+            wire.head_is_read(HEAD, framing).unwrap();
+            wire.begin();
+            wire.came(HEAD).unwrap();
+            assert_eq!(wire.head_is_read(HEAD, Framing::Length(0)), Err(Reason::HeadersTooLarge), "{framing:?}");
+        }
     }
 
     #[test]
-    fn a_head_without_end_is_not_kept() {
-        let mut wire = wire(&[]);
-        for _ in 0..100 {
-            wire.came(&[b'a'; 64 * 1024]).unwrap();
+    fn a_head_is_kept_up_to_a_bound() {
+        for (length, is_kept) in [(super::HEAD, true), (super::HEAD + 1, false)] {
+            let mut wire = wire(&[&vec![b'a'; length - 1]]);
+            wire.came(b"a").unwrap();
+            assert_eq!(wire.kept.len(), if is_kept { length } else { 0 });
+            assert_eq!(wire.head_is_read(b"a", Framing::Length(0)).is_ok(), is_kept);
         }
-        assert!(wire.kept.capacity() < 4 * super::HEAD);
-        assert_eq!(wire.head_is_read(HEAD, Framing::Length(0)), Err(Reason::HeadersTooLarge));
+        assert_eq!(super::HEAD, 131_072);
+    }
+
+    #[test]
+    fn small_requests_share_one_buffer_and_a_large_one_gives_its_own_back() {
+        let mut small = wire(&[HEAD]);
+        let next = |wire: &mut Wire, head: &[u8]| {
+            wire.head_is_read(head, Framing::Length(0)).unwrap();
+            wire.begin();
+            wire.came(head).unwrap();
+        };
+        next(&mut small, HEAD);
+        let cost = allocation_counter::measure(|| {
+            for _ in 0..1000 {
+                next(&mut small, HEAD);
+            }
+        });
+        assert_eq!(cost.count_total, 0);
+        let large = vec![b'a'; 20_000];
+        let mut wire = wire(&[&large]);
+        wire.head_is_read(&large, Framing::Length(0)).unwrap();
+        wire.begin();
+        assert_eq!(wire.kept.capacity(), 0);
+        // What belongs to the next request is not given back.
+        wire.came(&large).unwrap();
+        wire.came(HEAD).unwrap();
+        wire.head_is_read(&large, Framing::Length(0)).unwrap();
+        wire.begin();
+        assert_eq!(&wire.kept[..], HEAD);
     }
 }
