@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod audit;
 mod balance;
 mod drain;
 mod files;

@@ -127,6 +127,13 @@ impl HeadLock {
         Ok(HeadLock(file))
     }
 
+    /// For who only looks; where there is no such file, or it may not be opened, nobody writes.
+    pub(super) fn to_look(place: &Place) -> Option<HeadLock> {
+        let file = File::open(place.lock()).ok()?;
+        file.lock_shared().ok()?;
+        Some(HeadLock(file))
+    }
+
     /// `None`: somebody else is at it.
     pub(super) fn try_take(place: &Place) -> Result<Option<HeadLock>> {
         let file = HeadLock::open(place)?;

@@ -24,6 +24,8 @@ pub(super) struct Chain {
     rotate: u64,
     /// The file that is written has lost its name: what goes into it is lost as well.
     is_lost: bool,
+    /// It was in the head, so that whoever took it out is somebody else.
+    is_known: bool,
     lines: Vec<u8>,
 }
 
@@ -92,6 +94,7 @@ impl Chain {
             first: Some(body(&first)),
             rotate,
             is_lost: false,
+            is_known: false,
             lines: Vec::new(),
         };
         if let Err(e) = chain.append(std::iter::empty()) {
@@ -101,8 +104,9 @@ impl Chain {
         }
         live.push(chain.end());
         let head = Head { chains: live };
-        if let Err(e) = head.write(&chain.place, &chain.key) {
-            log::error!("the audit log's {} can't be written: {e}", chain.place.head().display());
+        match head.write(&chain.place, &chain.key) {
+            Ok(()) => chain.is_known = true,
+            Err(e) => log::error!("the audit log's {} can't be written: {e}", chain.place.head().display()),
         }
         drop(lock);
         Ok(chain)
@@ -200,11 +204,12 @@ impl Chain {
     ///
     /// # Errors
     /// What the system says, or that somebody else is at it: it is tried again a little later.
-    pub(super) fn checkpoint(&self) -> Result<bool> {
+    pub(super) fn checkpoint(&mut self) -> Result<bool> {
         let Some(_lock) = HeadLock::try_take(&self.place)? else { return Err(Error::other("it is being written")) };
-        let (mut head, lost) = match Head::read(&self.place, &self.key)? {
+        let (mut head, is_bad) = match Head::read(&self.place, &self.key)? {
             Found::Good(head) => (head, false),
-            Found::Nothing | Found::Bad => (Head::default(), true),
+            Found::Nothing => (Head::default(), false),
+            Found::Bad => (Head::default(), true),
         };
         let ours = head.chains.iter().position(|end| end.writer == self.writer);
         match ours {
@@ -212,7 +217,8 @@ impl Chain {
             None => head.chains.push(self.end()),
         }
         head.write(&self.place, &self.key)?;
-        Ok(lost || ours.is_none())
+        let was_known = std::mem::replace(&mut self.is_known, true);
+        Ok(is_bad || (was_known && ours.is_none()))
     }
 
     /// For the log: how far it is, so that there is a copy of it in another place.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::head::Head;
 use super::verify::{Report, verify};
 use super::*;
 
@@ -412,4 +413,26 @@ async fn a_flood_of_denials_is_in_the_log_as_a_number() {
     let text = lines(&log.files()[0]).concat();
     assert_eq!(text.matches("\"event\":\"denied\"").count(), 11);
     assert!(text.contains("\"count\":990"), "{text}");
+}
+
+/// A disk that is full when a process starts: it goes on as soon as there is room, and nobody is suspected.
+#[test]
+fn a_start_without_room_is_made_up_for() {
+    let log = Log::new();
+    log.written(1, 1, u64::MAX);
+    let folder = log.0.path();
+    let away = folder.with_extension("away");
+    let mut chain = log.chain(2, u64::MAX);
+    // As if neither the first record nor the head could be written.
+    std::fs::rename(folder, &away).unwrap();
+    assert!(chain.look().is_err() && chain.checkpoint().is_err());
+    std::fs::rename(&away, folder).unwrap();
+    chain.look().unwrap();
+    write(&mut chain, 1);
+    assert!(!chain.checkpoint().unwrap(), "the head is as it was");
+    assert_eq!(log.good().len(), 1);
+    std::fs::remove_file(log.base().with_extension("log.head")).unwrap();
+    assert!(chain.checkpoint().unwrap(), "somebody took it away");
+    let head = Head::read(&Place::new(&log.base()), &key()).unwrap();
+    assert!(matches!(head, head::Found::Good(head) if head.chains.len() == 1));
 }

@@ -5,13 +5,14 @@
 //! gateway's own log whenever a chain begins and ends; who keeps that in another place can compare.
 
 use std::collections::BTreeMap;
-use std::io::{Error, ErrorKind, Result};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::chain::{self, Key, Mac, NONE};
-use super::head::{Found, Head};
+use super::head::{Found, Head, HeadLock};
 use super::place::Place;
 
 /// What was found.
@@ -104,8 +105,11 @@ pub fn verify(path: &Path, key: &Key) -> Result<Report> {
         return Ok(report);
     }
     let place = Place::new(path);
+    // What is there and what is known of it belong to one moment; whatever is written afterwards only adds to it.
+    let lock = HeadLock::to_look(&place);
     let segments = place.segments()?;
     let head = Head::read(&place, key)?;
+    drop(lock);
     if segments.is_empty() && head == Found::Nothing {
         let text = format!("there is no audit log: no file is called {}.<writer>.<number>", path.display());
         return Err(Error::new(ErrorKind::NotFound, text));
@@ -127,6 +131,16 @@ pub fn verify(path: &Path, key: &Key) -> Result<Report> {
         report.faults.push(Fault { file: place.segment(writer, 1), line: None, seq: None, what });
     }
     Ok(report)
+}
+
+/// Empty where it can't be read: that is told when the file is gone through.
+fn first_line(path: &Path) -> Vec<u8> {
+    let mut line = Vec::new();
+    let read = File::open(path).and_then(|file| BufReader::new(file).read_until(b'\n', &mut line));
+    if read.is_err() {
+        line.clear();
+    }
+    line
 }
 
 struct Reading<'r> {
@@ -158,10 +172,7 @@ impl Reading<'_> {
     /// What a chain says of others. Whether its own record is good is seen when it is read.
     fn claims_of(&mut self, writer: &str, numbers: &[u32]) {
         let path = self.place.segment(writer, numbers[0]);
-        let Ok(text) = std::fs::read(&path) else { return };
-        let Some(first) = text.split(|b| *b == b'\n').next().and_then(|line| serde_json::from_slice(line).ok()) else {
-            return;
-        };
+        let Some(first) = serde_json::from_slice(&first_line(&path)).ok() else { return };
         let First { follows, beside, .. } = first;
         for (known, is_end) in
             follows.into_iter().map(|known| (known, true)).chain(beside.into_iter().map(|known| (known, false)))
@@ -217,10 +228,9 @@ impl Reading<'_> {
             return Some(nothing);
         }
         let path = self.place.segment(writer, number);
-        let text = std::fs::read(&path).unwrap_or_default();
-        let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
-        let first = serde_json::from_slice::<First>(line).ok();
-        let state = first.zip(chain::seq(line)).and_then(|(first, seq)| {
+        let line = first_line(&path);
+        let first = serde_json::from_slice::<First>(&line).ok();
+        let state = first.zip(chain::seq(&line)).and_then(|(first, seq)| {
             Some(State { seq: seq.checked_sub(1)?, mac: first.prev.as_bytes().try_into().ok()?, has_stopped: false })
         });
         if state.is_none() {
