@@ -228,7 +228,7 @@ async fn operators_are_answered_while_clients_flood() {
     for path in ["/status", "/health/live", "/health/ready", "/metrics"].iter().cycle().take(40) {
         let since = std::time::Instant::now();
         assert_eq!(gateway.ask_admin(&format!("GET {path}")).await.status, 200, "{path}");
-        assert!(since.elapsed() < std::time::Duration::from_secs(2), "{path} took {:?}", since.elapsed());
+        assert!(since.elapsed() < PATIENCE / 2, "{path} took {:?}", since.elapsed());
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     for client in flood {
