@@ -23,7 +23,8 @@
 //! # Life of a request
 //!
 //! ```text
-//! accept ─ guard            first byte, head, idle: each has its deadline
+//! accept ─ places           so many connections in all, so many of one client; a proxy names its client
+//!   └ guard                first byte, head, idle, whoever is waited for: each has its deadline
 //!   └ front door            one form of target, path, host, client address, request id
 //!      └ decide::find       host + canonical path + method → one route
 //!         └ filters         the fixed slots before the caller: cors; then rates by client or header

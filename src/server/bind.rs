@@ -13,10 +13,14 @@ use pingora_core::listeners::ListenerConfig;
 use pingora_core::server::{Fds, ListenFds, ShutdownWatch};
 use pingora_core::services::Service as PingoraService;
 use pingora_core::services::listening::Service;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Settings;
 use super::accept::ClientSocket;
 use crate::admin::Admin;
+
+/// How many may wait to be accepted; the system has a limit of its own. Whoever finds the queue full tries again a second later.
+const QUEUE: i32 = 4096;
 
 /// Everything that is listened on.
 pub(super) struct Bound {
@@ -49,9 +53,18 @@ fn address(socket: &TcpListener) -> anyhow::Result<SocketAddr> {
 }
 
 fn bind(address: SocketAddr, whose: &str) -> anyhow::Result<TcpListener> {
-    let socket = TcpListener::bind(address).with_context(|| format!("{address} for {whose} can't be listened on"))?;
-    socket.set_nonblocking(true).context("a listener can't be made non-blocking")?;
-    Ok(socket)
+    listen(address).with_context(|| format!("{address} for {whose} can't be listened on"))
+}
+
+/// As the standard library does it, but for the queue.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart does not wait for the old connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(QUEUE)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// The admin listener as a service of Pingora's, which takes its socket from us. On a runtime of its own, so that it answers while

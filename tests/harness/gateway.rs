@@ -299,9 +299,14 @@ impl Gateway {
         within(text, self.stderr.find(|log| log.contains(text).then_some(()))).await;
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it was not waited for yet")
+    }
+
     /// Tells this process, and no other.
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.child.id().expect("it was not waited for yet");
+        let id = self.id();
         kill(Pid::from_raw(i32::try_from(id).expect("a process id")), signal).expect("a process of our own");
     }
 
