@@ -11,7 +11,7 @@ use super::print;
 use crate::config::Environment;
 use crate::config::audit::AuditKey;
 use crate::telemetry::audit::Key;
-use crate::telemetry::audit::verify::verify;
+use crate::telemetry::audit::verify::{Older, verify};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
@@ -23,13 +23,17 @@ pub(super) enum Audit {
         /// The variable with the key.
         #[arg(long, default_value = "HILUM_AUDIT_KEY", value_name = "VARIABLE")]
         key: String,
+        /// The oldest files were moved to an archive: that they are not here is no fault.
+        #[arg(long)]
+        older_elsewhere: bool,
         #[arg(long)]
         json: bool,
     },
 }
 
 pub(super) fn audit(command: &Audit) -> anyhow::Result<ExitCode> {
-    let Audit::Verify { file, key: variable, json } = command;
+    let Audit::Verify { file, key: variable, older_elsewhere, json } = command;
+    let older = if *older_elsewhere { Older::Elsewhere } else { Older::Here };
     let environment = Environment::process();
     let secret = match environment.value(variable) {
         Ok(secret) => AuditKey::new(secret).map_err(anyhow::Error::msg)?,
@@ -38,7 +42,7 @@ pub(super) fn audit(command: &Audit) -> anyhow::Result<ExitCode> {
     let key = Key::new(secret.text());
     let (mut reports, mut text, mut is_good) = (Vec::new(), String::new(), true);
     for path in file {
-        let report = verify(path, &key).with_context(|| format!("{} can't be verified", path.display()))?;
+        let report = verify(path, &key, older).with_context(|| format!("{} can't be verified", path.display()))?;
         for note in &report.notes {
             writeln!(text, "note: {note}")?;
         }

@@ -246,8 +246,11 @@ impl Disk {
         // Never one that is there: whoever put it there may write to it as well.
         let path = place.segment(writer, number);
         let file = create(&path, OpenOptions::new().append(true).create_new(true))?;
-        file.lock()?;
-        place.sync_folder()?;
+        if let Err(e) = file.lock().and_then(|()| place.sync_folder()) {
+            // The next try needs the same name.
+            let _ = std::fs::remove_file(&path);
+            return Err(e);
+        }
         Ok(Disk {
             file,
             good: 0,

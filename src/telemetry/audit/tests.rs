@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::head::Head;
-use super::verify::{Report, verify};
+use super::verify::{Older, Report, verify};
 use super::*;
 
 pub(super) fn key() -> Key {
@@ -42,7 +42,7 @@ impl Log {
     }
 
     fn verify(&self) -> Report {
-        verify(&self.base(), &key()).unwrap()
+        verify(&self.base(), &key(), Older::Here).unwrap()
     }
 
     /// No fault; what is noted.
@@ -88,7 +88,7 @@ fn what_was_written_is_good() {
     assert_eq!(report.records, 5 + 40 + 6 + report.files - 3);
     assert!(report.first.is_some() && report.last.is_some(), "{report:?}");
     for file in log.files() {
-        assert_eq!(verify(&file, &key()).unwrap().faults, [], "{}", file.display());
+        assert_eq!(verify(&file, &key(), Older::Here).unwrap().faults, [], "{}", file.display());
     }
     let head = std::fs::read_to_string(log.base().with_extension("log.head")).unwrap();
     assert_eq!(head.matches("writer").count(), 1, "what ended stands in the next start: {head}");
@@ -221,7 +221,7 @@ fn a_file_that_is_gone_put_back_or_put_in_from_elsewhere_is_named() {
 fn another_key_verifies_nothing() {
     let log = Log::new();
     log.written(1, 1, u64::MAX);
-    let report = verify(&log.base(), &Key::new("another key that is long enough for it")).unwrap();
+    let report = verify(&log.base(), &Key::new("another key that is long enough for it"), Older::Here).unwrap();
     assert_eq!(report.faults.len(), 2, "{report:?}");
 }
 
@@ -435,4 +435,27 @@ fn a_start_without_room_is_made_up_for() {
     assert!(chain.checkpoint().unwrap(), "somebody took it away");
     let head = Head::read(&Place::new(&log.base()), &key()).unwrap();
     assert!(matches!(head, head::Found::Good(head) if head.chains.len() == 1));
+}
+
+#[test]
+fn what_was_moved_to_an_archive_is_missed_only_where_nobody_says_so() {
+    let log = Log::new();
+    log.written(1, 3, u64::MAX);
+    log.written(2, 30, 1500);
+    log.written(3, 3, u64::MAX);
+    let files = log.files();
+    assert!(files.len() > 5);
+    let elsewhere = || verify(&log.base(), &key(), Older::Elsewhere).unwrap();
+    // The whole first chain, and the beginning of the second.
+    files[..2].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    assert!(!log.verify().faults.is_empty());
+    let report = elsewhere();
+    assert_eq!((report.faults.len(), report.notes.len()), (0, 1), "{report:#?}");
+    // One between those that are there, the last of a chain, and all of the youngest.
+    for path in [&files[3], &files[files.len() - 2], &files[files.len() - 1]] {
+        let text = std::fs::read(path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert!(!elsewhere().faults.is_empty(), "{}", path.display());
+        std::fs::write(path, text).unwrap();
+    }
 }

@@ -89,11 +89,20 @@ struct State {
     has_stopped: bool,
 }
 
+/// Where the oldest files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Older {
+    /// With the others: one that is not there was removed.
+    Here,
+    /// In an archive, says whoever asks: only what comes after those that are here must be there.
+    Elsewhere,
+}
+
 /// All files of a log, or one of its segments alone.
 ///
 /// # Errors
 /// A file that can't be read, or that there is none.
-pub fn verify(path: &Path, key: &Key) -> Result<Report> {
+pub fn verify(path: &Path, key: &Key, older: Older) -> Result<Report> {
     let mut report = Report::default();
     if let Some((place, writer, number)) = Place::of_segment(path) {
         let mut reading = Reading { place: &place, key, claims: BTreeMap::new(), report: &mut report };
@@ -122,13 +131,18 @@ pub fn verify(path: &Path, key: &Key) -> Result<Report> {
     reading.claims_of_head(head);
     chains.iter().for_each(|(writer, numbers)| reading.claims_of(writer, numbers));
     for (writer, numbers) in &chains {
-        reading.chain(writer, numbers);
+        reading.chain(writer, numbers, older);
     }
     let Reading { claims, .. } = reading;
     for (writer, claims) in claims.iter().filter(|(writer, _)| !chains.contains_key(writer.as_str())) {
         let (by, seq) = (claims[0].by.display(), claims[0].seq);
         let what = format!("the file is missing: {by} knows of it up to seq {seq}");
-        report.faults.push(Fault { file: place.segment(writer, 1), line: None, seq: None, what });
+        let missing = Fault { file: place.segment(writer, 1), line: None, seq: None, what };
+        // What had ended before another process began may be in an archive; what the head knows of is too young for that.
+        match older == Older::Elsewhere && claims.iter().all(|claim| claim.is_end) {
+            true => report.notes.push(missing),
+            false => report.faults.push(missing),
+        }
     }
     Ok(report)
 }
@@ -182,9 +196,14 @@ impl Reading<'_> {
         }
     }
 
-    fn chain(&mut self, writer: &str, numbers: &[u32]) {
-        let Some(mut state) = self.begin(writer, 1) else { return };
-        for (at, number) in (1..).zip(numbers) {
+    fn chain(&mut self, writer: &str, numbers: &[u32], older: Older) {
+        let first = if older == Older::Elsewhere { numbers[0] } else { 1 };
+        let Some(mut state) = self.begin(writer, first) else { return };
+        if first > 1 {
+            let what = format!("begins with seq {}: what comes before it is elsewhere", state.seq + 1);
+            self.report.notes.push(Fault { file: self.place.segment(writer, first), line: None, seq: None, what });
+        }
+        for (at, number) in (first..).zip(numbers) {
             if *number != at {
                 let what = format!("the file is missing, {} is there", self.place.segment(writer, *number).display());
                 return self.fault(self.place.segment(writer, at), None, Some(state.seq + 1), what);
