@@ -3,14 +3,14 @@
 //!
 //! | target | bytes are | promise, besides that nothing panics |
 //! |---|---|---|
-//! | [`head`] | a raw request head | what is let in has one path, one host and one end |
-//! | [`path`] | the path of a target | what is sent is what was matched and authorised |
-//! | [`credentials`] | lines of `Cookie` and `Authorization` | only the one good token is somebody |
-//! | [`config`] | a `routes.yaml`, or a `conf/hilum.yaml` | every problem has a place, and tells no variable |
-//! | [`forwarded_for`] | lines of `X-Forwarded-For` | a client is what a trusted proxy says, else the peer |
-//! | [`range`] | conditions and ranges for a file | what is sent is the part that was announced |
-//! | [`log_line`] | texts of a log line | it is one JSON object on one line, and says the same |
-//! | [`exchange`] | all that a client sends | nobody gets past `auth`, no header of ours is the client's |
+//! | `head` | a raw request head | what is let in has one path, one host and one end |
+//! | `path` | the path of a target | what is sent is what was matched and authorised |
+//! | `credentials` | lines of `Cookie` and `Authorization` | only the one good token is somebody |
+//! | `config` | a `routes.yaml`, or a `conf/hilum.yaml` | every problem has a place, and tells no variable |
+//! | `forwarded_for` | lines of `X-Forwarded-For` | a client is what a trusted proxy says, else the peer |
+//! | `range` | conditions and ranges for a file | what is sent is the part that was announced |
+//! | `log_line` | texts of a log line | it is one JSON object on one line, and says the same |
+//! | `exchange` | all that a client sends | nobody gets past `auth`, no header of ours is the client's |
 
 mod config;
 mod credentials;
