@@ -14,7 +14,7 @@ use crate::server::{self, Settings};
 use crate::telemetry::{AccessLog, Destination, start_log};
 
 pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow::Result<ExitCode> {
-    let Loaded { conf, table, text, loader } = match load(paths, filters)? {
+    let Loaded { conf, listeners, table, text, loader } = match load(paths, filters)? {
         Ok(loaded) => loaded,
         Err(reports) => return tell(&reports, false),
     };
@@ -36,7 +36,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
     let fleet = loader.fleet.clone();
     let gateway = Gateway::new(*table, fleet, metrics, access_log, conf.trusted_proxies());
     let settings = Settings {
-        listeners: conf.listeners(),
+        listeners,
         admin: conf.admin(),
         admin_token: conf.admin_token(),
         threads: conf.threads(),

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::admin::{Admin, AdminToken};
 use super::routes::Version;
 use super::sessions::{self, SessionsLine, SharedSessions};
+use super::tls::{self, Certificates, ToHttps};
 use crate::identity::redis::RedisOptions;
 
 /// The file as it is written. Everything but `version` and `listeners` has a default.
@@ -52,6 +53,21 @@ pub struct Conf {
 pub struct Listener {
     /// `address:port`; port 0 lets the system choose.
     pub address: Placed<Address>,
+    /// `{ cert: FILE, key: FILE }`, or a list of them: clients come over TLS. Files that change are taken without a restart.
+    #[serde(default)]
+    pub tls: Option<Certificates>,
+    /// Whether clients may speak HTTP/2, over TLS. Default true.
+    #[serde(default)]
+    pub http2: Option<Try<Placed<bool>>>,
+    /// PEM: only clients with a certificate that one of these has signed may connect. Relative to this file.
+    #[serde(default)]
+    pub client_ca: Option<Try<Placed<FileName>>>,
+    /// Browsers are told to come over TLS only, for so long (RFC 6797). Default: they are told nothing.
+    #[serde(default)]
+    pub hsts: Option<Try<Placed<Span>>>,
+    /// Without `tls`: every request is sent to https, on port 443 with `true`, or on this port. Default false.
+    #[serde(default)]
+    pub redirect_to_https: Option<Try<Placed<ToHttps>>>,
 }
 
 /// A socket address, written as `127.0.0.1:5000` or `[::1]:5000`.
@@ -278,6 +294,7 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
         }
         seen.push(listener);
     }
+    conf.listeners.value.iter().filter_map(|l| l.0.as_ref()).for_each(|listener| tls::check(listener, problems));
     let admin = conf.admin.0.as_ref();
     if let Some(admin) = admin {
         admin.check(problems);
@@ -295,8 +312,8 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
 
 impl Conf {
     /// The listeners in order.
-    pub fn listeners(&self) -> Vec<SocketAddr> {
-        self.listeners.value.iter().filter_map(|l| l.0.as_ref()).map(|l| l.address.value.0).collect()
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.value.iter().filter_map(|l| l.0.as_ref())
     }
 
     /// The Redis in which sessions are kept; `None`: in memory.

@@ -8,6 +8,7 @@ mod ask;
 mod body;
 mod combine;
 mod ctx;
+mod entrance;
 mod failure;
 mod forward;
 mod framing;
@@ -28,6 +29,7 @@ use http::Method;
 use ipnet::IpNet;
 
 pub use ctx::Ctx;
+pub use entrance::Entrance;
 
 use crate::refusal::Reason;
 use crate::services::Fleet;

@@ -13,6 +13,8 @@ use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use tokio::net::TcpStream;
 
+use super::tls::Security;
+use crate::proxy::Entrance;
 use crate::proxy::guard::app::GuardedConnections;
 
 /// Without a free descriptor `accept` fails at once, again and again; others need a moment to give theirs back.
@@ -20,13 +22,20 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// The listeners for clients, as a service of Pingora's with its own threads.
 pub(super) struct Clients {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<ClientSocket>,
     app: GuardedConnections,
     threads: usize,
 }
 
+/// A socket that clients connect to, and how they are met there.
+pub(super) struct ClientSocket {
+    pub(super) socket: TcpListener,
+    pub(super) security: Security,
+    pub(super) entrance: Entrance,
+}
+
 impl Clients {
-    pub(super) fn new(sockets: Vec<TcpListener>, app: GuardedConnections, threads: usize) -> Clients {
+    pub(super) fn new(sockets: Vec<ClientSocket>, app: GuardedConnections, threads: usize) -> Clients {
         Clients { sockets, app, threads }
     }
 }
@@ -49,7 +58,9 @@ impl Service for Clients {
 }
 
 /// Accepts until the process stops, and then whoever the kernel has accepted for us already: closing the socket would reset them.
-async fn accept(socket: TcpListener, app: GuardedConnections, mut shutdown: ShutdownWatch) {
+async fn accept(listener: ClientSocket, app: GuardedConnections, mut shutdown: ShutdownWatch) {
+    let ClientSocket { socket, security, entrance } = listener;
+    let app = app.at(entrance);
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(e) => return log::error!("a listener can't be used: {e}"),
@@ -60,7 +71,7 @@ async fn accept(socket: TcpListener, app: GuardedConnections, mut shutdown: Shut
             _ = shutdown.wait_for(|is_over| *is_over) => break,
         };
         match accepted {
-            Ok((stream, address)) => serve(stream, address, &app, &shutdown),
+            Ok((stream, address)) => serve(stream, address, &security, &app, &shutdown),
             Err(e) => {
                 log::warn!("a client could not be accepted: {e}");
                 tokio::time::sleep(EXHAUSTED).await;
@@ -72,18 +83,28 @@ async fn accept(socket: TcpListener, app: GuardedConnections, mut shutdown: Shut
     while let Ok((stream, address)) = socket.accept() {
         let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
         if let Ok(stream) = stream {
-            serve(stream, address, &app, &shutdown);
+            serve(stream, address, &security, &app, &shutdown);
         }
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, app: &GuardedConnections, shutdown: &ShutdownWatch) {
+fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    security: &Security,
+    app: &GuardedConnections,
+    shutdown: &ShutdownWatch,
+) {
     // It is gone already, and reading will say so.
     let _ = stream.set_nodelay(true);
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
     let _ = digest.peer_addr.set(Some(address.into()));
     let mut stream = Stream::from(stream);
     stream.set_socket_digest(digest);
-    let (app, shutdown) = (app.clone(), shutdown.clone());
-    tokio::spawn(async move { app.serve(Box::new(stream), &shutdown).await });
+    let (security, app, shutdown) = (security.clone(), app.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        if let Some(stream) = security.handshake(stream).await {
+            app.serve(stream, &shutdown).await;
+        }
+    });
 }

@@ -26,8 +26,11 @@ pub(super) struct Bound {
 impl Bound {
     /// Binds all addresses, or none is served.
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Bound> {
-        let clients =
-            settings.listeners.iter().map(|address| bind(*address, "clients")).collect::<anyhow::Result<_>>()?;
+        let clients = settings
+            .listeners
+            .iter()
+            .map(|listener| bind(listener.address, "clients"))
+            .collect::<anyhow::Result<_>>()?;
         Ok(Bound { clients, admin: bind(settings.admin, "the admin listener")? })
     }
 

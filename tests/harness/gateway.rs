@@ -19,6 +19,8 @@ use super::{Client, Response, Samples, eventually, within};
 /// How a gateway is started: its routes, more lines for its `conf/hilum.yaml`, variables and files.
 pub(crate) struct Builder {
     routes: String,
+    /// The conf has one listener, on loopback, unless a test wants others.
+    listeners: String,
     conf: String,
     variables: Vec<(String, String)>,
     files: Vec<(PathBuf, Vec<u8>)>,
@@ -49,6 +51,12 @@ impl Builder {
     pub(crate) fn conf(mut self, lines: &str) -> Builder {
         self.conf.push_str(lines);
         self.conf.push('\n');
+        self
+    }
+
+    /// What `listeners:` says. The default is a port of loopback.
+    pub(crate) fn listeners(mut self, listeners: &str) -> Builder {
+        listeners.clone_into(&mut self.listeners);
         self
     }
 
@@ -111,8 +119,8 @@ impl Builder {
             std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         };
         let conf = format!(
-            "version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {}\nlog: {}\n{}",
-            self.admin, self.log, self.conf
+            "version: 1\nlisteners: {}\nadmin: {}\nlog: {}\n{}",
+            self.listeners, self.admin, self.log, self.conf
         );
         put(Path::new("conf/hilum.yaml"), conf.as_bytes());
         put(Path::new("routes.yaml"), self.routes.as_bytes());
@@ -145,6 +153,7 @@ impl Gateway {
     pub(crate) fn with(routes: &str) -> Builder {
         Builder {
             routes: routes.to_owned(),
+            listeners: "[{ address: \"127.0.0.1:0\" }]".to_owned(),
             conf: String::new(),
             variables: Vec::new(),
             files: Vec::new(),
@@ -161,6 +170,20 @@ impl Gateway {
     /// Where clients come in.
     pub(crate) fn address(&self) -> SocketAddr {
         self.listeners[0]
+    }
+
+    /// The listeners in the order of the file.
+    pub(crate) fn listener(&self, number: usize) -> SocketAddr {
+        self.listeners[number]
+    }
+
+    /// What this process holds in memory, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let id = self.child.id().expect("it was not waited for yet");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process of our own");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
     }
 
     pub(crate) fn admin(&self) -> SocketAddr {
@@ -193,6 +216,13 @@ impl Gateway {
         let new = self.dir.path().join("routes.yaml.new");
         std::fs::write(&new, routes).expect("a file in our own folder");
         std::fs::rename(&new, self.dir.path().join("routes.yaml")).expect("a file in our own folder");
+    }
+
+    /// Puts another file in place, at once.
+    pub(crate) fn put(&self, path: &str, content: impl AsRef<[u8]>) {
+        let new = self.dir.path().join(format!("{path}.new"));
+        std::fs::write(&new, content).expect("a file in our own folder");
+        std::fs::rename(&new, self.dir.path().join(path)).expect("a file in our own folder");
     }
 
     /// `POST /reload`.

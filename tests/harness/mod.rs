@@ -5,6 +5,7 @@
 //! gateway.rs   the process: its files, addresses, log, signals      metrics.rs   what it counts
 //! service.rs   a service on a port of its own                        script.rs    what it does with a request
 //! redis.rs     a real Redis to kill and freeze
+//! tls.rs       certificates, and clients that speak TLS and HTTP/2
 //! client.rs    a connection of a client                              expect.rs    requests and expectations as text
 //! ```
 //!
@@ -19,6 +20,7 @@ mod metrics;
 mod redis;
 mod script;
 mod service;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub(crate) use metrics::Samples;
 pub(crate) use redis::{Redis, Sentinel, command};
 pub(crate) use script::{Reply, Step, puppet};
 pub(crate) use service::{Refusing, Seen, Service};
+pub(crate) use tls::{Authority, Dialer, Http2, Issued};
 
 /// How long anything may take before a test gives up on it. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

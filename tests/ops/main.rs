@@ -6,6 +6,7 @@
 mod harness;
 
 mod balance;
+mod certificates;
 mod drain;
 mod files;
 mod fleet;

@@ -1,10 +1,11 @@
 //! One exchange as its layer and its hooks share it: when it is overdue, and whose fault that is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::{Connection, Lent, Phase, lock};
+use crate::proxy::Entrance;
 
 /// All hooks of a request run inside of the layer's future, so they find it by their task.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub(super) struct Exchange {
     is_held_back: AtomicBool,
     /// A hook has run, so that the log line is the proxy's business.
     pub(super) seen: AtomicBool,
+    /// An [`Overdue`], or 0, of an exchange that has no connection of its own.
+    pub(super) overdue: AtomicU8,
+    entrance: Arc<Entrance>,
     pub(super) connection: Option<Arc<Connection>>,
 }
 
@@ -44,7 +48,7 @@ tokio::task_local! {
 }
 
 impl Exchange {
-    pub(super) fn new(connection: Option<Arc<Connection>>) -> Self {
+    pub(super) fn new(connection: Option<Arc<Connection>>, entrance: Arc<Entrance>) -> Self {
         Exchange {
             begun: Instant::now(),
             deadline: AtomicU64::new(NEVER),
@@ -53,6 +57,8 @@ impl Exchange {
             is_uploaded: AtomicBool::new(false),
             is_held_back: AtomicBool::new(false),
             seen: AtomicBool::new(false),
+            overdue: AtomicU8::new(0),
+            entrance,
             connection,
         }
     }
@@ -137,6 +143,11 @@ pub fn patience(patience: Option<Duration>) {
     });
 }
 
+/// The listener by which this task's client came in.
+pub fn entrance() -> Arc<Entrance> {
+    with(|exchange| exchange.entrance.clone()).unwrap_or_default()
+}
+
 /// The service did something, or was given something to do.
 pub fn progress() {
     with(Exchange::progress);
@@ -154,7 +165,7 @@ pub fn is_held_back(held_back: bool) {
 
 /// Whether this task's exchange took too long, so that an error of its client's connection is ours, and why.
 pub fn overdue() -> Option<Overdue> {
-    let why = with(|exchange| exchange.connection.as_ref().map(|c| c.overdue.load(Relaxed))).flatten()?;
+    let why = with(|exchange| exchange.connection.as_ref().map_or(&exchange.overdue, |c| &c.overdue).load(Relaxed))?;
     [Overdue::Client, Overdue::Deadline, Overdue::Silence].into_iter().find(|overdue| *overdue as u8 == why)
 }
 

@@ -21,7 +21,9 @@ use pingora_core::protocols::Stream;
 use tokio::io::BufWriter;
 use tokio::time::Sleep;
 
-pub use exchange::{Overdue, deadline, head_is_complete, is_held_back, is_uploaded, lend, overdue, patience, progress};
+pub use exchange::{
+    Overdue, deadline, entrance, head_is_complete, is_held_back, is_uploaded, lend, overdue, patience, progress,
+};
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
