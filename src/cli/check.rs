@@ -9,8 +9,8 @@ use super::load::{load, tell};
 use super::{Paths, print};
 
 pub(super) fn check(paths: &Paths, filters: &[&'static [Registration]], json: bool) -> anyhow::Result<ExitCode> {
-    let table = match load(paths, filters)? {
-        Ok(loaded) => loaded.table,
+    let (table, listeners) = match load(paths, filters)? {
+        Ok(loaded) => (loaded.table, loaded.listeners),
         Err(reports) => return tell(&reports, json),
     };
     if json {
@@ -30,6 +30,9 @@ pub(super) fn check(paths: &Paths, filters: &[&'static [Registration]], json: bo
     }
     for token in table.tokens.iter().filter(|token| token.has_weak_secret()) {
         writeln!(text, "warning: the secret of the token `{}` is too short to be safe", token.name())?;
+    }
+    for warning in listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| tls.warnings()) {
+        writeln!(text, "warning: {warning}")?;
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)

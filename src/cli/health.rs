@@ -16,11 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Exit 0: ready; 1: not, or nobody is there.
 pub(super) fn health(conf: &Path) -> anyhow::Result<ExitCode> {
-    let conf = match read_conf(conf, &Environment::process())? {
+    let conf = match read_conf(conf, &Environment::process(), |_, _| ())? {
         Ok(conf) => conf,
         Err(report) => return tell(&[report], false),
     };
-    let address = reachable(conf.admin());
+    let address = reachable(conf.0.admin());
     let answer = ask(address).with_context(|| format!("nobody answers at {address}"))?;
     super::print(answer.lines().last().unwrap_or_default())?;
     Ok(if answer.starts_with("HTTP/1.1 200 ") { ExitCode::SUCCESS } else { ExitCode::FAILURE })

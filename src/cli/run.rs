@@ -16,7 +16,7 @@ use crate::telemetry::audit::{Audit, AuditOptions, Key};
 use crate::telemetry::{AccessLog, Destination, start_log};
 
 pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow::Result<ExitCode> {
-    let Loaded { conf, table, text, loader } = match load(paths, filters)? {
+    let Loaded { conf, listeners, table, text, loader } = match load(paths, filters)? {
         Ok(loaded) => loaded,
         Err(reports) => return tell(&reports, false),
     };
@@ -43,7 +43,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
     let gateway = Gateway::new(*table, fleet, metrics, (access_log, audit), conf.trusted_proxies());
     let connections = conf.connections();
     let settings = Settings {
-        listeners: conf.listeners(),
+        listeners,
         admin: conf.admin(),
         admin_token: conf.admin_token(),
         threads: conf.threads(),

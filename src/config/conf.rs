@@ -16,6 +16,7 @@ use super::audit::AuditLog;
 use super::connections::Connections;
 use super::routes::Version;
 use super::sessions::{self, SessionsLine, SharedSessions};
+use super::tls::{self, Certificates, ToHttps};
 use crate::identity::redis::RedisOptions;
 
 /// The file as it is written. Everything but `version` and `listeners` has a default.
@@ -62,11 +63,26 @@ pub struct Listener {
     /// may connect. Default false.
     #[serde(default)]
     pub proxy_protocol: Option<Try<Placed<bool>>>,
+    /// `{ cert: FILE, key: FILE }`, or a list of them: clients come over TLS. Files that change are taken without a restart.
+    #[serde(default)]
+    pub tls: Option<Certificates>,
+    /// Whether clients may speak HTTP/2, over TLS. Default true.
+    #[serde(default)]
+    pub http2: Option<Try<Placed<bool>>>,
+    /// PEM: only clients with a certificate that one of these has signed may connect. Relative to this file.
+    #[serde(default)]
+    pub client_ca: Option<Try<Placed<FileName>>>,
+    /// Browsers are told to come over TLS only, for so long (RFC 6797). Default: they are told nothing.
+    #[serde(default)]
+    pub hsts: Option<Try<Placed<Span>>>,
+    /// Without `tls`: every request is sent to https, on port 443 with `true`, or on this port. Default false.
+    #[serde(default)]
+    pub redirect_to_https: Option<Try<Placed<ToHttps>>>,
 }
 
 impl Listener {
     /// Where the file asks for the PROXY protocol.
-    fn proxy_protocol(&self) -> Option<At> {
+    pub fn proxy_protocol(&self) -> Option<At> {
         let asked = self.proxy_protocol.as_ref()?.0.as_ref()?;
         asked.value.then_some(asked.at)
     }
@@ -282,6 +298,7 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
         let text = "only `trusted_proxies` may speak the PROXY protocol and there are none, so nobody could connect";
         problems.push(Problem::new(at, text).help("name the networks of the proxies in front of this listener there"));
     }
+    conf.listeners.value.iter().filter_map(|l| l.0.as_ref()).for_each(|listener| tls::check(listener, problems));
     let admin = conf.admin.0.as_ref();
     if let Some(admin) = admin {
         admin.check(problems);
@@ -298,10 +315,9 @@ pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {
 }
 
 impl Conf {
-    /// The listeners in order, and whether each wants the PROXY protocol.
-    pub fn listeners(&self) -> Vec<(SocketAddr, bool)> {
-        let listeners = self.listeners.value.iter().filter_map(|listener| listener.0.as_ref());
-        listeners.map(|l| (l.address.value.0, l.proxy_protocol().is_some())).collect()
+    /// The listeners in order.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.value.iter().filter_map(|l| l.0.as_ref())
     }
 
     /// The Redis in which sessions are kept; `None`: in memory.

@@ -22,6 +22,7 @@ pub mod schema;
 pub mod service;
 mod sessions;
 pub mod shapes;
+pub mod tls;
 pub mod token;
 pub mod validate;
 pub mod yaml;

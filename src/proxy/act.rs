@@ -45,6 +45,12 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
     if let Err(refusal) = admitted.and_then(|()| front_door::check_connection(&session.req_header().headers)) {
         return respond::refuse(session, ctx, refusal, By::Engine).await.map(|()| true);
     }
+    if let Some(answer) = ctx.entrance.clone().elsewhere(session.req_header()) {
+        return match answer {
+            Ok(answer) => respond::send(session, ctx, answer, By::Engine).await.map(|()| true),
+            Err(reason) => respond::refuse(session, ctx, reason.into(), By::Engine).await.map(|()| true),
+        };
+    }
     let decided = match decide(session.req_header(), ctx).await {
         Ok(decided) => decided?,
         Err(refusal) => return respond::refuse(session, ctx, refusal, By::Engine).await.map(|()| true),

@@ -10,7 +10,7 @@ use pingora_http::RequestHeader;
 
 use super::audit::{self, Audited};
 use super::guard::{self, Overdue, app::Counted};
-use super::{CLIENT_GONE, Gateway};
+use super::{CLIENT_GONE, Entrance, Gateway};
 use crate::actions::forward::Onward;
 use crate::identity::token::Refreshing;
 use crate::identity::{Caller, Now};
@@ -23,6 +23,8 @@ use crate::telemetry::{Line, Millis, Time, TraceParent, shown};
 /// One exchange.
 pub struct Ctx {
     pub(super) gateway: Gateway,
+    /// The listener by which the client came in.
+    pub(super) entrance: Arc<Entrance>,
     /// Taken once; a request never sees half of two files.
     pub(super) table: Arc<Table>,
     pub(super) route: Option<Arc<Route>>,
@@ -118,6 +120,7 @@ impl Ctx {
             told: false,
             _in_flight: Counted::new(&gateway.metrics().in_flight),
             table,
+            entrance: guard::entrance(),
             gateway: gateway.clone(),
         }
     }

@@ -330,6 +330,9 @@ pub(super) fn to_client(ctx: &Ctx, head: &mut ResponseHeader) -> Result<()> {
     if let Some(trace) = &ctx.trace {
         head.insert_header(TRACE_PARENT, trace.value().clone())?;
     }
+    if let Some(hsts) = ctx.entrance.hsts() {
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+    }
     if let Some(route) = &ctx.route
         && let Some(said) = &route.cache_control
         // A file says itself how long it may be kept; that it is missing does not.

@@ -43,6 +43,9 @@ fn check_size(head: &RequestHeader) -> Result<(), Reason> {
 /// What is too large, and a target, path or host that two programs could read differently.
 pub(super) fn admit(head: &mut RequestHeader) -> Result<(), Reason> {
     check_size(head)?;
+    if head.version == Version::HTTP_2 {
+        name_host(head)?;
+    }
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Reason::PathRejected)?;
     let target = origin_form(raw, head)?;
     check_host(head)?;
@@ -75,7 +78,21 @@ fn origin_form<'r>(raw: &'r str, head: &RequestHeader) -> Result<&'r str, Reason
     if ours { Ok(target) } else { Err(Reason::HostRejected) }
 }
 
-/// Exactly one, well formed (RFC 9112, 3.2); HTTP/2 has it in `:authority`, HTTP/1.0 may lack it.
+/// An HTTP/2 request names its host in `:authority`, in `Host`, or in both, which must agree (RFC 9113, 8.3.1). From here on it has
+/// both, as one over HTTP/1 has its `Host`; a rewritten target would lose the former.
+fn name_host(head: &mut RequestHeader) -> Result<(), Reason> {
+    let Some(authority) = head.uri.authority() else { return Ok(()) };
+    match head.headers.get(header::HOST) {
+        Some(host) if host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => Ok(()),
+        Some(_) => Err(Reason::HostRejected),
+        None => {
+            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Reason::HostRejected)?;
+            head.insert_header(header::HOST, host).map_err(|_| Reason::HostRejected)
+        }
+    }
+}
+
+/// Exactly one, well formed (RFC 9112, 3.2); HTTP/1.0 may lack it.
 fn check_host(head: &RequestHeader) -> Result<(), Reason> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -83,12 +100,6 @@ fn check_host(head: &RequestHeader) -> Result<(), Reason> {
             Ok(text) if host::is_authority(text) => Ok(()),
             _ => Err(Reason::HostRejected),
         },
-        (None, _)
-            if head.version == Version::HTTP_2
-                && head.uri.authority().is_some_and(|a| host::is_authority(a.as_str())) =>
-        {
-            Ok(())
-        }
         (None, _) if head.version == Version::HTTP_10 => Ok(()),
         _ => Err(Reason::HostRejected),
     }

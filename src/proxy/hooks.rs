@@ -49,6 +49,10 @@ impl ProxyHttp for Gateway {
         downstream.set_pipelining_enabled(true);
         let peer = downstream.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
         let tls = downstream.digest().is_some_and(|d| d.ssl_digest.is_some());
+        if session.is_http2() && session.as_downstream_mut().is_body_done() {
+            // Over HTTP/1 the guard sees for itself that nobody waits for the client.
+            guard::is_uploaded();
+        }
         front_door::note_client(ctx, session.req_header(), peer, tls);
         Ok(())
     }

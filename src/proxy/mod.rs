@@ -9,6 +9,7 @@ mod audit;
 mod body;
 mod combine;
 mod ctx;
+mod entrance;
 mod failure;
 mod forward;
 mod framing;
@@ -31,6 +32,7 @@ use http::Method;
 use ipnet::IpNet;
 
 pub use ctx::Ctx;
+pub use entrance::Entrance;
 
 use crate::refusal::Reason;
 use crate::services::Fleet;

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::places::{Place, Places};
 use super::proxy_protocol::{self, Announced, NoHeader};
 use super::refused::{Cause, Refused, Seldom};
+use super::tls::Security;
 use crate::proxy::Gateway;
 use crate::proxy::guard::app::{GuardedConnections, Open};
 
@@ -32,21 +33,22 @@ const UNSENT: u32 = 128 * 1024;
 
 /// The listeners for clients, as a service of Pingora's with its own threads.
 pub(super) struct Clients {
-    sockets: Vec<ClientSocket>,
-    door: Arc<Door>,
+    sockets: Vec<(TcpListener, Arc<Way>)>,
+    app: GuardedConnections,
     threads: usize,
 }
 
-/// A socket that clients connect to.
-pub(super) struct ClientSocket {
-    pub(super) socket: TcpListener,
+/// What every connection of one listener passes before it is served.
+pub(super) struct Way {
+    pub(super) door: Arc<Door>,
     /// Connections begin with a header of the PROXY protocol.
     pub(super) proxy_protocol: bool,
+    pub(super) security: Security,
+    pub(super) app: GuardedConnections,
 }
 
-/// What every connection passes before it is served.
+/// What connections of all listeners share.
 pub(super) struct Door {
-    pub(super) app: GuardedConnections,
     pub(super) gateway: Gateway,
     pub(super) places: Places,
     pub(super) refused: Refused,
@@ -55,8 +57,9 @@ pub(super) struct Door {
 }
 
 impl Clients {
-    pub(super) fn new(sockets: Vec<ClientSocket>, door: Door, threads: usize) -> Clients {
-        Clients { sockets, door: Arc::new(door), threads }
+    pub(super) fn new(sockets: Vec<(TcpListener, Way)>, app: GuardedConnections, threads: usize) -> Clients {
+        let sockets = sockets.into_iter().map(|(socket, way)| (socket, Arc::new(way))).collect();
+        Clients { sockets, app, threads }
     }
 }
 
@@ -64,8 +67,8 @@ impl Clients {
 impl Service for Clients {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
         let sockets = std::mem::take(&mut self.sockets).into_iter();
-        join_all(sockets.map(|socket| tokio::spawn(accept(socket, self.door.clone(), shutdown.clone())))).await;
-        self.door.app.end().await;
+        join_all(sockets.map(|(socket, way)| tokio::spawn(accept(socket, way, shutdown.clone())))).await;
+        self.app.end().await;
     }
 
     fn name(&self) -> &str {
@@ -78,9 +81,8 @@ impl Service for Clients {
 }
 
 /// Accepts until the process stops, and then whoever the kernel has accepted for us already: closing the socket would reset them.
-async fn accept(listener: ClientSocket, door: Arc<Door>, mut shutdown: ShutdownWatch) {
-    let proxied = listener.proxy_protocol;
-    let socket = match tokio::net::TcpListener::from_std(listener.socket) {
+async fn accept(socket: TcpListener, way: Arc<Way>, mut shutdown: ShutdownWatch) {
+    let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(e) => return log::error!("a listener can't be used: {e}"),
     };
@@ -91,7 +93,7 @@ async fn accept(listener: ClientSocket, door: Arc<Door>, mut shutdown: ShutdownW
             _ = shutdown.wait_for(|is_over| *is_over) => break,
         };
         match accepted {
-            Ok((stream, address)) => door.open(stream, address, proxied, &shutdown),
+            Ok((stream, address)) => way.open(stream, address, &shutdown),
             Err(e) => {
                 if let Some(times) = failures.is_due(Instant::now()) {
                     log::warn!("a client could not be accepted: {e}; {times} since this was told last");
@@ -107,7 +109,7 @@ async fn accept(listener: ClientSocket, door: Arc<Door>, mut shutdown: ShutdownW
     while let Ok((stream, address)) = socket.accept() {
         let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
         if let Ok(stream) = stream {
-            door.open(stream, address, proxied, &shutdown);
+            way.open(stream, address, &shutdown);
         }
     }
 }
@@ -118,25 +120,26 @@ fn is_exhausted(error: &std::io::Error) -> bool {
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }
 
-impl Door {
+impl Way {
     /// Lets a connection in, if there is a place for it.
-    fn open(self: &Arc<Self>, stream: TcpStream, address: SocketAddr, proxied: bool, shutdown: &ShutdownWatch) {
-        let Some(mut place) = self.places.take() else { return self.refuse(&stream, Cause::Total, address) };
-        let is_trusted = self.gateway.trusts(address.ip().to_canonical());
-        if proxied && !is_trusted {
-            return self.refuse(&stream, Cause::ProxyProtocol, address);
+    fn open(self: &Arc<Self>, stream: TcpStream, address: SocketAddr, shutdown: &ShutdownWatch) {
+        let door = &self.door;
+        let Some(mut place) = door.places.take() else { return door.refuse(&stream, Cause::Total, address) };
+        let is_trusted = door.gateway.trusts(address.ip().to_canonical());
+        if self.proxy_protocol && !is_trusted {
+            return door.refuse(&stream, Cause::ProxyProtocol, address);
         }
         if !is_trusted && !place.is_given_to(address.ip()) {
-            return self.refuse(&stream, Cause::Client, address);
+            return door.refuse(&stream, Cause::Client, address);
         }
         // When one of these fails the client is gone already, and reading will say so.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-        let (door, shutdown, open) = (self.clone(), shutdown.clone(), self.app.open());
+        let (way, shutdown, open) = (self.clone(), shutdown.clone(), self.app.open());
         tokio::spawn(async move {
-            match proxied {
-                true => door.ask_for_client(stream, address, &mut place, open, &shutdown).await,
-                false => door.serve(stream, address, open, &shutdown).await,
+            match way.proxy_protocol {
+                true => way.ask_for_client(stream, address, &mut place, open, &shutdown).await,
+                false => way.serve(stream, address, open, &shutdown).await,
             }
             // Not before the connection has ended.
             drop(place);
@@ -152,14 +155,15 @@ impl Door {
         open: Open,
         shutdown: &ShutdownWatch,
     ) {
-        let address = match timeout(self.header, proxy_protocol::read(&mut stream)).await {
+        let door = &self.door;
+        let address = match timeout(door.header, proxy_protocol::read(&mut stream)).await {
             Ok(Ok(Announced::Client(client))) => client,
             Ok(Ok(Announced::Proxy)) => proxy,
             Ok(Err(NoHeader::Nothing)) => return,
-            Ok(Err(NoHeader::Malformed)) | Err(_) => return self.refuse(&stream, Cause::ProxyProtocol, proxy),
+            Ok(Err(NoHeader::Malformed)) | Err(_) => return door.refuse(&stream, Cause::ProxyProtocol, proxy),
         };
-        if !self.gateway.trusts(address.ip()) && !place.is_given_to(address.ip()) {
-            return self.refuse(&stream, Cause::Client, address);
+        if !door.gateway.trusts(address.ip().to_canonical()) && !place.is_given_to(address.ip()) {
+            return door.refuse(&stream, Cause::Client, address);
         }
         self.serve(stream, address, open, shutdown).await;
     }
@@ -169,9 +173,13 @@ impl Door {
         let _ = digest.peer_addr.set(Some(address.into()));
         let mut stream = Stream::from(stream);
         stream.set_socket_digest(digest);
-        self.app.serve(Box::new(stream), open, shutdown).await;
+        if let Some(stream) = self.security.handshake(stream).await {
+            self.app.serve(stream, open, shutdown).await;
+        }
     }
+}
 
+impl Door {
     /// Closes with a reset, so that the system keeps nothing of it either.
     fn refuse(&self, stream: &TcpStream, cause: Cause, address: SocketAddr) {
         // Without it the end is a plain one.

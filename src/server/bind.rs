@@ -16,7 +16,6 @@ use pingora_core::services::listening::Service;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Settings;
-use super::accept::ClientSocket;
 use crate::admin::Admin;
 
 /// How many may wait to be accepted; the system has a limit of its own. Whoever finds the queue full tries again a second later.
@@ -24,23 +23,21 @@ const QUEUE: i32 = 4096;
 
 /// Everything that is listened on.
 pub(super) struct Bound {
-    pub(super) clients: Vec<ClientSocket>,
+    pub(super) clients: Vec<TcpListener>,
     pub(super) admin: TcpListener,
 }
 
 impl Bound {
     /// Binds all addresses, or none is served.
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Bound> {
-        let clients = settings.listeners.iter().map(|(address, proxy_protocol)| {
-            Ok(ClientSocket { socket: bind(*address, "clients")?, proxy_protocol: *proxy_protocol })
-        });
+        let clients = settings.listeners.iter().map(|listener| bind(listener.address, "clients"));
         let clients = clients.collect::<anyhow::Result<_>>()?;
         Ok(Bound { clients, admin: bind(settings.admin, "the admin listener")? })
     }
 
     /// Where clients come in.
     pub(super) fn listeners(&self) -> anyhow::Result<Vec<SocketAddr>> {
-        self.clients.iter().map(|client| address(&client.socket)).collect()
+        self.clients.iter().map(address).collect()
     }
 
     pub(super) fn admin_address(&self) -> anyhow::Result<SocketAddr> {

@@ -9,6 +9,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
 use tokio::sync::{Mutex, watch};
 
+use super::tls::Certificates;
 use super::{Load, Loader};
 use crate::admin::reload::{Reloaded, Reloader};
 use crate::admin::status::{Outcome, Reloads};
@@ -19,7 +20,7 @@ use crate::telemetry::audit;
 /// How often the files are looked at. With [`SETTLED`] an edit is live well within a second.
 const LOOK: Duration = Duration::from_millis(250);
 /// Two reads this far apart must agree before a file is taken: a half-written one is never a table.
-const SETTLED: Duration = Duration::from_millis(100);
+pub(super) const SETTLED: Duration = Duration::from_millis(100);
 
 /// How long a new table waits for its names.
 const RESOLVE: Duration = Duration::from_millis(300);
@@ -28,6 +29,7 @@ const RESOLVE: Duration = Duration::from_millis(300);
 pub(super) struct Control {
     gateway: Gateway,
     loader: Arc<Loader>,
+    certificates: Arc<Certificates>,
     requests: Mutex<Reloader>,
     /// What `/status` tells of reloads.
     told: watch::Sender<Reloads>,
@@ -40,7 +42,7 @@ pub(super) struct Control {
 
 /// What tells two versions of a file apart without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Look {
+pub(super) struct Look {
     modified: Option<SystemTime>,
     len: u64,
     inode: u64,
@@ -58,13 +60,22 @@ type Looks = (Option<Look>, Vec<(PathBuf, Option<Look>)>);
 impl Control {
     pub(super) fn new(
         gateway: Gateway,
-        loader: Loader,
+        (loader, certificates): (Loader, Arc<Certificates>),
         requests: Reloader,
         told: watch::Sender<Reloads>,
         loaded: String,
         (ready, heard): (String, watch::Receiver<bool>),
     ) -> Self {
-        Control { gateway, loader: Arc::new(loader), requests: Mutex::new(requests), told, loaded, ready, heard }
+        Control {
+            gateway,
+            loader: Arc::new(loader),
+            certificates,
+            requests: Mutex::new(requests),
+            told,
+            loaded,
+            ready,
+            heard,
+        }
     }
 
     /// Reads the file until it and its templates hold still, and takes it. `seen` is what was judged last.
@@ -162,12 +173,21 @@ impl BackgroundService for Control {
             tokio::select! {
                 _ = shutdown.changed() => break,
                 Some(reply) = requests.recv() => {
+                    let certificates = self.certificates.reload().await;
                     if let Some(reloaded) = self.reload(&mut seen, true).await {
+                        let reloaded = match (reloaded, certificates) {
+                            (reloaded, Ok(())) => reloaded,
+                            (Reloaded::Refused(routes), Err(why)) => Reloaded::Refused(format!("{routes}\n{why}")),
+                            (Reloaded::Loaded { .. }, Err(why)) => {
+                                Reloaded::Refused(format!("routes were reloaded, certificates were not:\n{why}"))
+                            }
+                        };
                         // Whoever asked may have gone; the reload holds all the same.
                         let _ = reply.send(reloaded);
                     }
                 }
                 _ = look_again.tick() => {
+                    self.certificates.look().await;
                     // The path is followed anew each time, so renames and swapped links are seen; watching the file itself
                     // would go on watching the one that was replaced, and does not work on every file system.
                     let now = Some(look_at(&self.loader.path, seen.pages.as_ref()).await);
@@ -191,7 +211,7 @@ async fn look_at(path: &Path, pages: Option<&Folder>) -> Looks {
     looks.await.unwrap_or_default()
 }
 
-fn look(path: &Path) -> Option<Look> {
+pub(super) fn look(path: &Path) -> Option<Look> {
     use std::os::unix::fs::MetadataExt;
     let about = std::fs::metadata(path).ok()?;
     Some(Look { modified: about.modified().ok(), len: about.len(), inode: about.ino() })

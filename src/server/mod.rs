@@ -5,38 +5,41 @@ mod bind;
 mod control;
 mod descriptors;
 mod drain;
+mod http2;
 mod loader;
 mod places;
 mod proxy_protocol;
 mod refused;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::background::background_service;
 use pingora_proxy::http_proxy;
 
+use tls::{Certificates, Security, TlsMetrics};
+
 pub use loader::{Load, Loader};
+pub use tls::Tls;
 
 use crate::admin::Admin;
 use crate::admin::reload::Reload;
 use crate::admin::status::{Process, Reloads, Sessions};
 use crate::admin::token::Token;
 use crate::config::admin::AdminToken;
-use crate::proxy::Gateway;
 use crate::proxy::guard::Deadlines;
 use crate::proxy::guard::app::GuardedConnections;
+use crate::proxy::{Entrance, Gateway};
 use crate::telemetry::Metrics;
 
 /// What `conf/hilum.yaml` decides about the process.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Each address, and whether its connections begin with a header of the PROXY protocol.
-    pub listeners: Vec<(SocketAddr, bool)>,
+    pub listeners: Vec<ClientListener>,
     pub admin: SocketAddr,
     pub admin_token: Option<AdminToken>,
     pub threads: usize,
@@ -49,6 +52,16 @@ pub struct Settings {
     pub drain: Duration,
     /// Whether sessions are kept in a Redis.
     pub shared_sessions: bool,
+}
+
+/// Where clients come in.
+#[derive(Clone, Debug)]
+pub struct ClientListener {
+    pub address: SocketAddr,
+    /// Connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    pub tls: Option<Arc<Tls>>,
+    pub entrance: Entrance,
 }
 
 /// Serves until a signal says stop, then drains.
@@ -74,19 +87,32 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let mut proxy = http_proxy(&server.configuration, gateway.clone());
-    let mut options = HttpServerOptions::default();
+    proxy.h2_options = Some(http2::options());
+    let mut options = http2::server_options(settings.deadlines.idle);
     // It counts how often a connection is used again. HTTP/2 has no such number in Pingora.
     options.keepalive_request_limit = Some(settings.requests - 1);
     proxy.server_options = Some(options);
     let (reload, requests) = Reload::channel();
-    let door = accept::Door {
-        app: GuardedConnections::new(proxy, gateway.clone(), settings.deadlines),
+    let app = GuardedConnections::new(proxy, gateway.clone(), settings.deadlines);
+    let door = Arc::new(accept::Door {
         gateway: gateway.clone(),
         places: places::Places::new(settings.total, settings.per_client),
         refused: refused::Refused::new(&gateway.metrics().registry)?,
         header: settings.deadlines.header,
-    };
-    server.add_service(accept::Clients::new(bound.clients, door, settings.threads));
+    });
+    let tls = settings.listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
+    let certificates = Arc::new(Certificates::new(tls, TlsMetrics::register(&gateway.metrics().registry)?));
+    let ways = bound.clients.into_iter().zip(&settings.listeners).map(|(socket, listener)| {
+        let (tls, within) = (listener.tls.clone(), settings.deadlines.header);
+        let way = accept::Way {
+            door: door.clone(),
+            proxy_protocol: listener.proxy_protocol,
+            security: Security { tls, within, certificates: certificates.clone() },
+            app: app.at(listener.entrance.clone()),
+        };
+        (socket, way)
+    });
+    server.add_service(accept::Clients::new(ways.collect(), app, settings.threads));
     let token = settings.admin_token.as_ref().map(|token| Token::new(token.text()));
     let process = Process {
         started: SystemTime::now(),
@@ -99,6 +125,7 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     let admin = Admin::new(gateway.clone(), reload.clone(), process, reloads, token);
     server.add_service(bind::Operators::new(admin, bound.admin, admin_address));
     let (hears, heard) = tokio::sync::watch::channel(false);
+    let loader = (loader, certificates);
     let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, (ready, heard));
     server.add_service(background_service("control", control));
     let signals = drain::Signals::new(gateway.clone(), reload, settings.drain, hears);

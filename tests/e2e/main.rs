@@ -35,4 +35,5 @@ mod seen;
 mod sessions;
 mod streams;
 mod time;
+mod tls;
 mod validate;

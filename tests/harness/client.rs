@@ -295,7 +295,7 @@ pub(super) async fn send(to: SocketAddr, text: &str) -> Response {
     Client::connect(to).await.send(text).await
 }
 
-fn parse(head: &[u8]) -> Response {
+pub(super) fn parse(head: &[u8]) -> Response {
     let head = String::from_utf8_lossy(head);
     let mut lines = head.trim_end().split("\r\n");
     let first = lines.next().unwrap_or_default();

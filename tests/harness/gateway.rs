@@ -19,6 +19,8 @@ use super::{Client, Response, Samples, eventually, within};
 /// How a gateway is started: its routes, more lines for its `conf/hilum.yaml`, variables and files.
 pub(crate) struct Builder {
     routes: String,
+    /// The conf has one listener, on loopback, unless a test wants others.
+    listeners: Option<String>,
     conf: String,
     variables: Vec<(String, String)>,
     files: Vec<(PathBuf, Vec<u8>)>,
@@ -63,6 +65,12 @@ impl Builder {
     /// With an audit log, `audit/log` beside `routes.yaml`.
     pub(crate) fn audited(self) -> Builder {
         self.conf("audit: { file: ../audit/log, key: \"${HILUM_AUDIT_KEY}\" }").env("HILUM_AUDIT_KEY", AUDIT_KEY)
+    }
+
+    /// What `listeners:` says. The default is a port of loopback.
+    pub(crate) fn listeners(mut self, listeners: &str) -> Builder {
+        self.listeners = Some(listeners.to_owned());
+        self
     }
 
     /// What `log:` says. The default writes the access log to a file.
@@ -146,9 +154,11 @@ impl Builder {
             std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         };
         let conf = format!(
-            "version: 1\nlisteners: [{{ address: \"{}\"{} }}]\nadmin: {}\nlog: {}\n{}",
-            self.known.map_or_else(|| "127.0.0.1:0".to_owned(), |(clients, _)| clients.to_string()),
-            self.listener,
+            "version: 1\nlisteners: {}\nadmin: {}\nlog: {}\n{}",
+            self.listeners.clone().unwrap_or_else(|| {
+                let address = self.known.map_or_else(|| "127.0.0.1:0".to_owned(), |(clients, _)| clients.to_string());
+                format!("[{{ address: \"{address}\"{} }}]", self.listener)
+            }),
             self.admin,
             self.log,
             self.conf
@@ -185,6 +195,7 @@ impl Gateway {
     pub(crate) fn with(routes: &str) -> Builder {
         Builder {
             routes: routes.to_owned(),
+            listeners: None,
             conf: String::new(),
             variables: Vec::new(),
             files: Vec::new(),
@@ -204,6 +215,20 @@ impl Gateway {
     /// Where clients come in.
     pub(crate) fn address(&self) -> SocketAddr {
         self.listeners[0]
+    }
+
+    /// The listeners in the order of the file.
+    pub(crate) fn listener(&self, number: usize) -> SocketAddr {
+        self.listeners[number]
+    }
+
+    /// What this process holds in memory, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let id = self.child.id().expect("it was not waited for yet");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process of our own");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
     }
 
     pub(crate) fn admin(&self) -> SocketAddr {
@@ -236,6 +261,13 @@ impl Gateway {
         let new = self.dir.path().join("routes.yaml.new");
         std::fs::write(&new, routes).expect("a file in our own folder");
         std::fs::rename(&new, self.dir.path().join("routes.yaml")).expect("a file in our own folder");
+    }
+
+    /// Puts another file in place, at once.
+    pub(crate) fn put(&self, path: &str, content: impl AsRef<[u8]>) {
+        let new = self.dir.path().join(format!("{path}.new"));
+        std::fs::write(&new, content).expect("a file in our own folder");
+        std::fs::rename(&new, self.dir.path().join(path)).expect("a file in our own folder");
     }
 
     /// `POST /reload`.

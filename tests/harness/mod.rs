@@ -6,6 +6,7 @@
 //! service.rs   a service on a port of its own                        script.rs    what it does with a request
 //! recorder.rs  a service that takes nothing but whole requests by the letter
 //! redis.rs     a real Redis to kill and freeze
+//! tls.rs       certificates, and clients that speak TLS and HTTP/2
 //! client.rs    a connection of a client                              expect.rs    requests and expectations as text
 //! ```
 //!
@@ -21,6 +22,7 @@ mod recorder;
 mod redis;
 mod script;
 mod service;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::time::Duration;
@@ -33,6 +35,7 @@ pub(crate) use recorder::Recorder;
 pub(crate) use redis::{Redis, Sentinel, command};
 pub(crate) use script::{Reply, Step, puppet};
 pub(crate) use service::{Refusing, Seen, Service};
+pub(crate) use tls::{Authority, Dialer, Http2, Issued};
 
 /// How long anything may take before a test gives up on it. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@ mod harness;
 
 mod audit;
 mod balance;
+mod certificates;
 mod drain;
 mod files;
 mod fleet;

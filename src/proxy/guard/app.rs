@@ -20,7 +20,7 @@ use super::exchange::{EXCHANGE, Exchange, Overdue};
 use super::io::GuardIo;
 use super::pace::Pace;
 use super::{Connection, Deadlines, Fresh, GRACE, Phase, is_past, lock};
-use crate::proxy::Gateway;
+use crate::proxy::{Entrance, Gateway};
 use crate::refusal::Reason;
 
 /// Per connection: counts it and wraps its IO. Clones share everything.
@@ -41,6 +41,7 @@ pub struct GuardedHttp {
     proxy: Arc<HttpProxy<Gateway>>,
     gateway: Gateway,
     stall: Duration,
+    entrance: Arc<Entrance>,
 }
 
 /// How long the end of accepting waits for connections that are open and have not sent their first head.
@@ -51,8 +52,16 @@ const QUIET: u32 = 20;
 
 impl GuardedConnections {
     pub fn new(proxy: HttpProxy<Gateway>, gateway: Gateway, deadlines: Deadlines) -> Self {
-        let http = GuardedHttp { proxy: Arc::new(proxy), gateway, stall: deadlines.stall };
+        let stall = deadlines.stall;
+        let http = GuardedHttp { proxy: Arc::new(proxy), gateway, stall, entrance: Arc::default() };
         GuardedConnections { http: Arc::new(http), deadlines }
+    }
+
+    /// The same for one listener.
+    pub fn at(&self, entrance: Entrance) -> Self {
+        let (proxy, gateway, stall) = (self.http.proxy.clone(), self.http.gateway.clone(), self.http.stall);
+        let http = GuardedHttp { proxy, gateway, stall, entrance: Arc::new(entrance) };
+        GuardedConnections { http: Arc::new(http), deadlines: self.deadlines }
     }
 
     /// Counts a connection from here on.
@@ -66,16 +75,21 @@ impl GuardedConnections {
         let gateway = &self.http.gateway;
         let Open { counted: _counted, fresh } = open;
         let connection = Arc::new(Connection::new(fresh));
-        if matches!(io.selected_alpn_proto(), Some(ALPN::H2)) {
+        let is_http2 = matches!(io.selected_alpn_proto(), Some(ALPN::H2));
+        if is_http2 {
             // One connection carries many requests at once; the idle deadline of one head would end all of them.
             connection.enter(Phase::Busy);
             connection.fresh.is_over();
             // Its bytes are frames and no heads.
             lock(&connection.wire).let_go();
         }
-        let io: Stream = Box::new(GuardIo::new(io, connection, self.deadlines));
+        let io: Stream = Box::new(GuardIo::new(io, connection.clone(), self.deadlines));
         tokio::select! {
             _ = self.http.process_new(io, shutdown) => {}
+            // Pingora keeps time over an HTTP/2 connection only from its first frame on.
+            () = preface_is_late(&connection, self.deadlines.header), if is_http2 => {
+                gateway.log_unseen(0, Reason::ClientTooSlow);
+            }
             // Dropped, so that every exchange of the connection writes its line before the process ends.
             () = gateway.until_cut() => {}
         }
@@ -91,6 +105,17 @@ impl GuardedConnections {
             quiet = if self.http.gateway.fresh().load(Relaxed) == 0 { quiet + 1 } else { 0 };
         }
         self.http.http_cleanup().await;
+    }
+}
+
+/// What an HTTP/2 client says first, in bytes (RFC 9113, 3.4).
+const PREFACE: u64 = 24;
+
+/// Comes when the beginning of an HTTP/2 connection takes longer than the head of a request may.
+async fn preface_is_late(connection: &Connection, header: Duration) {
+    tokio::time::sleep(header).await;
+    if connection.received.load(Relaxed) >= PREFACE {
+        std::future::pending().await
     }
 }
 
@@ -111,7 +136,7 @@ impl HttpServerApp for GuardedHttp {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(0));
         }
-        let exchange = Arc::new(Exchange::new(connection.clone(), self.stall));
+        let exchange = Arc::new(Exchange::new(connection.clone(), self.stall, self.entrance.clone()));
         let mut pace = Pace::new(self.stall);
         let mut timer = connection.as_ref().and_then(|c| lock(&c.timer).take());
         let mut work = pin!(EXCHANGE.scope(exchange.clone(), self.proxy.process_new_http(session, shutdown)));
@@ -159,7 +184,14 @@ impl HttpServerApp for GuardedHttp {
                             return Poll::Ready(None);
                         }
                     }
-                    // Nobody read, or it is HTTP/2, where only the stream can be ended.
+                    // HTTP/2 has no read that could be failed. What waits in a hook has the same deadline and may answer; then the
+                    // stream ends.
+                    None if !is_overdue => {
+                        is_overdue = true;
+                        exchange.overdue.store(why as u8, Relaxed);
+                        exchange.give_grace(why, GRACE);
+                    }
+                    // Nobody read.
                     _ => return Poll::Ready(None),
                 }
             }

@@ -1,10 +1,11 @@
 //! One exchange as its layer and its hooks share it: when it is overdue, and whose fault that is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::{Connection, Framing, Lent, Phase, lock};
+use crate::proxy::Entrance;
 use crate::refusal::Reason;
 
 /// All hooks of a request run inside of the layer's future, so they find it by their task.
@@ -24,6 +25,9 @@ pub(super) struct Exchange {
     /// A hook has run, so that the log line is the proxy's business.
     pub(super) seen: AtomicBool,
     stall: Duration,
+    /// An [`Overdue`], or 0, of an exchange that has no connection of its own.
+    pub(super) overdue: AtomicU8,
+    entrance: Arc<Entrance>,
     pub(super) connection: Option<Arc<Connection>>,
 }
 
@@ -46,7 +50,7 @@ tokio::task_local! {
 }
 
 impl Exchange {
-    pub(super) fn new(connection: Option<Arc<Connection>>, stall: Duration) -> Self {
+    pub(super) fn new(connection: Option<Arc<Connection>>, stall: Duration, entrance: Arc<Entrance>) -> Self {
         Exchange {
             begun: Instant::now(),
             deadline: AtomicU64::new(NEVER),
@@ -56,6 +60,8 @@ impl Exchange {
             is_held_back: AtomicBool::new(false),
             seen: AtomicBool::new(false),
             stall,
+            overdue: AtomicU8::new(0),
+            entrance,
             connection,
         }
     }
@@ -140,6 +146,11 @@ pub fn patience(patience: Option<Duration>) {
     });
 }
 
+/// The listener by which this task's client came in.
+pub fn entrance() -> Arc<Entrance> {
+    with(|exchange| exchange.entrance.clone()).unwrap_or_default()
+}
+
 /// The service did something, or was given something to do.
 pub fn progress() {
     with(Exchange::progress);
@@ -162,7 +173,7 @@ pub fn is_held_back(held_back: bool) {
 
 /// Whether this task's exchange took too long, so that an error of its client's connection is ours, and why.
 pub fn overdue() -> Option<Overdue> {
-    let why = with(|exchange| exchange.connection.as_ref().map(|c| c.overdue.load(Relaxed))).flatten()?;
+    let why = with(|exchange| exchange.connection.as_ref().map_or(&exchange.overdue, |c| &c.overdue).load(Relaxed))?;
     [Overdue::Client, Overdue::Deadline, Overdue::Silence].into_iter().find(|overdue| *overdue as u8 == why)
 }
 

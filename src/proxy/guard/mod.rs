@@ -27,8 +27,8 @@ use tokio::io::BufWriter;
 use tokio::time::Sleep;
 
 pub use exchange::{
-    Overdue, body_follows, deadline, head_is_complete, is_held_back, is_ill_framed, is_uploaded, lend, overdue,
-    patience, progress, stall,
+    Overdue, body_follows, deadline, entrance, head_is_complete, is_held_back, is_ill_framed, is_uploaded, lend,
+    overdue, patience, progress, stall,
 };
 pub use wire::Framing;
 use wire::Wire;
