@@ -82,6 +82,8 @@ async fn a_new_key_is_good_at_once_and_an_old_one_no_longer_than_it_is_published
     let (old, new) = (Pair::new("old"), Pair::new("new"));
     let (issuer, says) = issuer(set(&[&old])).await;
     let gateway = behind(&issuer).await;
+    // A request before that would have the keys fetched itself, and nobody could ask again for a while.
+    fetched(&gateway, "ok", 1.0).await;
     expect("the first", &gateway.send(&me(&old.token("7"))).await, "200");
     *says.lock().expect("a reply") = set(&[&old, &new]);
     expect("unknown until then", &gateway.send(&me(&new.token("8"))).await, "200");
