@@ -24,7 +24,7 @@ fn sealed(key: &hmac::Key, before: &str, line: &str) -> String {
 }
 
 #[test]
-fn two_hundred_thousand_records_are_verified_in_a_second() {
+fn records_are_verified_as_fast_as_their_build_promises() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = hmac::Key::new(hmac::HMAC_SHA256, AUDIT_KEY.as_bytes());
     let (mut text, mut mac) = (String::new(), "0".repeat(64));
