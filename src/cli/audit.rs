@@ -55,8 +55,8 @@ pub(super) fn audit(command: &Audit) -> anyhow::Result<ExitCode> {
         };
         let (path, records, files) = (path.display(), report.records, report.files);
         match report.faults.len() {
-            0 => writeln!(text, "good: {path}: {records} records in {files} files{span}")?,
-            count => writeln!(text, "bad: {path}: {count} faults; {records} records before them are good{span}")?,
+            0 => writeln!(text, "good: {path}: records: {records}, files: {files}{span}")?,
+            count => writeln!(text, "bad: {path}: faults: {count}, good records before the first: {records}{span}")?,
         }
         is_good &= report.faults.is_empty();
         reports.push(report);
