@@ -35,6 +35,7 @@ bench: prerequisites
 	$(CARGO) bench --locked -p hilum-filters
 	$(CARGO) bench --locked -p hilum --bench identity
 	$(CARGO) test --release --locked -p hilum --test ops -- --nocapture bad_tokens records_are_verified
+	$(CARGO) test --release --locked -p hilum --test slow -- --nocapture five_thousand
 	$(CARGO) build --release --locked -p hilum --bins --bench load
 	benches/load/run
 

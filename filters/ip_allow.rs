@@ -1,16 +1,13 @@
 //! Lets only clients from known networks in.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::str::FromStr;
-
 use http::StatusCode;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use pingora_error::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api::{Env, Exchange, Filter, Flow, Phases, Reply};
-use crate::units::written_as_text;
+use crate::units::Network;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,42 +50,6 @@ impl IpAllow {
             return Ok(Flow::Continue);
         }
         Ok(Reply::refuse(StatusCode::FORBIDDEN, DENIED).into())
-    }
-}
-
-/// A network, or one address. IPv4-mapped IPv6 ones are kept as IPv4.
-struct Network(IpNet);
-
-const NETWORK: &str = r#"an address or a network such as "10.0.0.0/8""#;
-
-written_as_text!(Network, "network", NETWORK, {});
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = match text.parse::<IpAddr>() {
-            Ok(address) => Some(IpNet::from(address)),
-            Err(_) => text.parse::<IpNet>().ok(),
-        };
-        let Some(network) = parsed else { return Err(format!("expected {NETWORK}, got {text:?}")) };
-        // An address of a host with a short prefix is a slip in one of the two.
-        if network != network.trunc() {
-            return Err(format!("{text:?} has bits beyond its prefix: write {} or a longer prefix", network.trunc()));
-        }
-        Ok(Network(unmapped(network)))
-    }
-}
-
-fn unmapped(network: IpNet) -> IpNet {
-    const MAPPED: u8 = 96;
-    match network {
-        IpNet::V6(it) if it.prefix_len() >= MAPPED => it
-            .network()
-            .to_ipv4_mapped()
-            .and_then(|address: Ipv4Addr| Ipv4Net::new(address, it.prefix_len() - MAPPED).ok())
-            .map_or(network, IpNet::V4),
-        _ => network,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod headers;
 mod measure;
+mod network;
 mod origin;
 mod rate;
 
@@ -17,6 +18,7 @@ use serde::de::{Error, Visitor};
 
 pub use headers::{Edits, Head, Name, Value};
 pub use measure::{Positive, Ratio, Size, Span};
+pub use network::Network;
 pub use origin::Origin;
 pub use rate::Rate;
 

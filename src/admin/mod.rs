@@ -4,7 +4,7 @@ pub mod reload;
 pub mod status;
 pub mod token;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use http::{HeaderMap, Method, Response, StatusCode, header};
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::proxy::Gateway;
 use crate::router::host;
+use crate::telemetry::Seldom;
 use reload::{Reload, Reloaded};
 use status::{Process, Reloads};
 use token::Token;
@@ -26,6 +27,7 @@ pub struct Admin {
     reloads: watch::Receiver<Reloads>,
     /// What must be shown for all but the two health checks.
     token: Option<Token>,
+    refused: Seldom,
 }
 
 impl Admin {
@@ -36,7 +38,7 @@ impl Admin {
         reloads: watch::Receiver<Reloads>,
         token: Option<Token>,
     ) -> Self {
-        Admin { gateway, reload, process, reloads, token }
+        Admin { gateway, reload, process, reloads, token, refused: Seldom::default() }
     }
 
     async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> (StatusCode, &'static str, String) {
@@ -81,6 +83,15 @@ impl Admin {
         }
     }
 
+    /// Who guesses a token, or a page in an operator's browser, is worth a word.
+    fn tell_refused(&self, session: &ServerSession) {
+        self.gateway.metrics().operators_refused.inc();
+        if let Some(times) = self.refused.is_due(Instant::now()) {
+            let from = session.client_addr().map_or_else(|| "an unknown address".to_owned(), ToString::to_string);
+            log::warn!("the admin listener refused {from}; {times} since this was told last");
+        }
+    }
+
     fn status(&self) -> String {
         let (table, metrics) = (self.gateway.table(), self.gateway.metrics());
         let services = table.pools.iter().map(|pool| {
@@ -118,12 +129,16 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        session.set_read_timeout(Some(Duration::from_secs(10)));
+        // A connection is for one question, so that its time can be bounded as a whole.
+        session.set_keepalive(None);
         let head = session.req_header();
         let (method, path, headers) = (head.method.clone(), head.uri.path().to_owned(), head.headers.clone());
         let (status, kind, body) = self.answer(&method, &path, &headers).await;
         let mut response = Response::new(Vec::new());
         *response.status_mut() = status;
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            self.tell_refused(session);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
         headers.insert(header::CONTENT_LENGTH, body.len().into());

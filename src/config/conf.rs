@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hilum_filters::api::{At, LineOrMap, Node, Placed, Problem, Try};
-use hilum_filters::units::Span;
+use hilum_filters::units::{Network, Span};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -108,19 +108,6 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         text.parse().map(Address).map_err(|_| format!("expected an address such as `127.0.0.1:5000`, found `{text}`"))
-    }
-}
-
-/// A network such as `10.0.0.0/8`, or one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network(pub IpNet);
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        net.map(Network).ok_or_else(|| format!("expected a network such as `10.0.0.0/8`, found `{text}`"))
     }
 }
 
@@ -270,7 +257,7 @@ macro_rules! written_as_text {
 }
 pub(crate) use written_as_text;
 
-written_as_text!(Address, Network, Threads, Level, FileName);
+written_as_text!(Address, Threads, Level, FileName);
 
 /// Reads the file and checks what its values mean together.
 pub fn read(node: &Node, problems: &mut Vec<Problem>) -> Option<Conf> {

@@ -142,9 +142,9 @@ impl Gateway {
         let _ = self.0.cut.subscribe().wait_for(|cut| *cut).await;
     }
 
-    /// Whether an address may speak for its clients.
+    /// Whether an address may speak for its clients. One that is not known is no proxy's, whatever the networks are.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        self.0.trusted_proxies.iter().any(|net| net.contains(&address))
+        !address.is_unspecified() && self.0.trusted_proxies.iter().any(|net| net.contains(&address))
     }
 
     /// Counts and logs a request that reached no hook of ours.

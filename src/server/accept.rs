@@ -1,7 +1,7 @@
 //! Clients are accepted here and not by Pingora, which would keep time over a handshake in its own way, reset those who wait in the
 //! kernel when it stops, and tell us of a connection only after its handshake. A place is taken before anything is read.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,17 +19,21 @@ use tokio::time::timeout;
 
 use super::places::{Place, Places};
 use super::proxy_protocol::{self, Announced, NoHeader};
-use super::refused::{Cause, Refused, Seldom};
+use super::refused::{Cause, Refused};
 use super::tls::Security;
 use crate::proxy::Gateway;
 use crate::proxy::guard::app::{GuardedConnections, Open};
+use crate::telemetry::Seldom;
 
 /// Without a free descriptor `accept` fails at once, again and again; others need a moment to give theirs back.
-const EXHAUSTED: Duration = Duration::from_millis(100);
+pub(super) const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// So much of an answer the system holds that it can't send yet. Without a bound it is megabytes for each client that does not read,
 /// and we learn late that it does not. What is on its way does not count, so nobody becomes slower.
 const UNSENT: u32 = 128 * 1024;
+
+/// A client that its proxy can't name. No proxy is trusted by this address, and all of them share the places of one client.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// The listeners for clients, as a service of Pingora's with its own threads.
 pub(super) struct Clients {
@@ -106,7 +110,12 @@ async fn accept(socket: TcpListener, way: Arc<Way>, mut shutdown: ShutdownWatch)
     }
     // Asked of the system itself: tokio would answer from what it heard last, and between that and the end somebody may come.
     let Ok(socket) = socket.into_std() else { return };
-    while let Ok((stream, address)) = socket.accept() {
+    loop {
+        let (stream, address) = match socket.accept() {
+            Ok(accepted) => accepted,
+            Err(e) if is_of_one_client(&e) => continue,
+            Err(_) => break,
+        };
         let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
         if let Ok(stream) = stream {
             way.open(stream, address, &shutdown);
@@ -115,9 +124,15 @@ async fn accept(socket: TcpListener, way: Arc<Way>, mut shutdown: ShutdownWatch)
 }
 
 /// It will be so for the next one as well, until something is given back. All else is about one client, which is gone.
-fn is_exhausted(error: &std::io::Error) -> bool {
+pub(super) fn is_exhausted(error: &std::io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
+}
+
+/// It was gone before it was accepted; behind it others wait.
+fn is_of_one_client(error: &std::io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ECONNABORTED | Errno::EPROTO | Errno::EINTR))
 }
 
 impl Way {
@@ -159,6 +174,7 @@ impl Way {
         let address = match timeout(door.header, proxy_protocol::read(&mut stream)).await {
             Ok(Ok(Announced::Client(client))) => client,
             Ok(Ok(Announced::Proxy)) => proxy,
+            Ok(Ok(Announced::Unknown)) => NOBODY,
             Ok(Err(NoHeader::Nothing)) => return,
             Ok(Err(NoHeader::Malformed)) | Err(_) => return door.refuse(&stream, Cause::ProxyProtocol, proxy),
         };
@@ -207,5 +223,19 @@ mod tests {
             assert_eq!(is_exhausted(&errno.into()), waits, "{errno}");
         }
         assert!(!is_exhausted(&std::io::ErrorKind::Other.into()));
+    }
+
+    #[test]
+    fn a_client_that_left_the_queue_is_not_the_end_of_it() {
+        for (errno, goes_on) in [
+            (Errno::ECONNABORTED, true),
+            (Errno::EPROTO, true),
+            (Errno::EINTR, true),
+            (Errno::EAGAIN, false),
+            (Errno::EMFILE, false),
+            (Errno::EINVAL, false),
+        ] {
+            assert_eq!(is_of_one_client(&errno.into()), goes_on, "{errno}");
+        }
     }
 }

@@ -160,6 +160,9 @@ impl BackgroundService for Control {
         // In a task of its own, so that news of sessions are not kept waiting by a reload; it ends with the runtime.
         let store = self.loader.store.clone();
         tokio::spawn(async move { store.tend().await });
+        // Nor are routes kept waiting by certificates that are being written.
+        let certificates = self.certificates.clone();
+        tokio::spawn(async move { certificates.tend().await });
         // Whoever reads the line may send a signal at once. Without signals there is no line, and that is told elsewhere.
         let _ = self.heard.clone().wait_for(|heard| *heard).await;
         log::info!("{}", self.ready);
@@ -173,8 +176,8 @@ impl BackgroundService for Control {
             tokio::select! {
                 _ = shutdown.changed() => break,
                 Some(reply) = requests.recv() => {
-                    let certificates = self.certificates.reload().await;
-                    if let Some(reloaded) = self.reload(&mut seen, true).await {
+                    let (certificates, reloaded) = tokio::join!(self.certificates.reload(), self.reload(&mut seen, true));
+                    if let Some(reloaded) = reloaded {
                         let reloaded = match (reloaded, certificates) {
                             (reloaded, Ok(())) => reloaded,
                             (Reloaded::Refused(routes), Err(why)) => Reloaded::Refused(format!("{routes}\n{why}")),
@@ -187,7 +190,6 @@ impl BackgroundService for Control {
                     }
                 }
                 _ = look_again.tick() => {
-                    self.certificates.look().await;
                     // The path is followed anew each time, so renames and swapped links are seen; watching the file itself
                     // would go on watching the one that was replaced, and does not work on every file system.
                     let now = Some(look_at(&self.loader.path, seen.pages.as_ref()).await);

@@ -7,6 +7,7 @@ mod descriptors;
 mod drain;
 mod http2;
 mod loader;
+mod operators;
 mod places;
 mod proxy_protocol;
 mod refused;
@@ -123,7 +124,7 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     };
     let (told, reloads) = Reloads::channel(process.started);
     let admin = Admin::new(gateway.clone(), reload.clone(), process, reloads, token);
-    server.add_service(bind::Operators::new(admin, bound.admin, admin_address));
+    server.add_service(operators::Operators::new(admin, bound.admin));
     let (hears, heard) = tokio::sync::watch::channel(false);
     let loader = (loader, certificates);
     let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, (ready, heard));

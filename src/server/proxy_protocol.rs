@@ -24,8 +24,10 @@ const FIXED: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Announced {
     Client(SocketAddr),
-    /// The proxy's own, such as a health check, or it does not know.
+    /// The proxy's own, such as a health check.
     Proxy,
+    /// A client that the proxy does not know. It is not the proxy: what it says of itself is not believed.
+    Unknown,
 }
 
 /// Why nobody was announced.
@@ -56,7 +58,8 @@ pub(super) async fn read(stream: &mut TcpStream) -> Result<Announced, NoHeader> 
             Next::Bytes(more) => {
                 let at = header.len();
                 header.resize(at + more, 0);
-                let first = stream.read(&mut header[at..]).await.map_err(gone)?;
+                // Ended or reset, as it pleases whoever checks a port.
+                let first = stream.read(&mut header[at..]).await.unwrap_or(0);
                 if first == 0 {
                     return Err(if at == 0 { NoHeader::Nothing } else { NoHeader::Malformed });
                 }
@@ -107,7 +110,7 @@ fn version_1(read: &[u8]) -> Option<Next> {
         "TCP4" => Announced::Client(addresses::<std::net::Ipv4Addr>(words)?),
         "TCP6" => Announced::Client(addresses::<std::net::Ipv6Addr>(words)?),
         // Whatever else stands there is to be ignored.
-        "UNKNOWN" => Announced::Proxy,
+        "UNKNOWN" => Announced::Unknown,
         _ => return None,
     };
     Some(Next::Over(announced, 0))
@@ -136,8 +139,9 @@ fn version_2(read: &[u8]) -> Option<Next> {
         return None;
     }
     let addresses = match (command, family) {
-        // Its own, or of no family: what follows is to be ignored.
-        (0x20, _) | (0x21, 0x00) => return Some(Next::Over(Announced::Proxy, length)),
+        // What follows is to be ignored.
+        (0x20, _) => return Some(Next::Over(Announced::Proxy, length)),
+        (0x21, 0x00) => return Some(Next::Over(Announced::Unknown, length)),
         // TCP over IPv4 and IPv6. Datagrams and sockets of one machine don't come in here.
         (0x21, 0x11) => 12,
         (0x21, 0x21) => 36,
@@ -189,6 +193,7 @@ mod tests {
                 match announced {
                     Announced::Client(client) => client.to_string(),
                     Announced::Proxy => "proxy".to_owned(),
+                    Announced::Unknown => "unknown".to_owned(),
                 }
             }
         }
@@ -207,10 +212,10 @@ mod tests {
         check(b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", "255.255.255.255:65535").await;
         check(b"PROXY TCP6 2001:db8::1 2001:db8::2 0 443\r\n", "[2001:db8::1]:0").await;
         check(b"PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n", "192.0.2.1:1").await;
-        check(b"PROXY UNKNOWN\r\n", "proxy").await;
+        check(b"PROXY UNKNOWN\r\n", "unknown").await;
         let longest = format!("PROXY UNKNOWN {} {} 65535 65535\r\n", "f".repeat(39), "f".repeat(39));
         assert_eq!(longest.len(), LINE);
-        check(longest.as_bytes(), "proxy").await;
+        check(longest.as_bytes(), "unknown").await;
     }
 
     #[tokio::test]
@@ -262,10 +267,10 @@ mod tests {
         // More than the addresses is passed over.
         check(&binary(0x21, 0x11, &[V4, &[3, 0, 4, 1, 2, 3, 4]].concat()), "192.0.2.1:56324").await;
         check(&binary(0x21, 0x11, &[V4, &[4; MOST - 12]].concat()), "192.0.2.1:56324").await;
-        // Its own connection, or of no family, with or without addresses.
+        // Its own connection, or a client of no family, with or without addresses.
         check(&binary(0x20, 0x00, b""), "proxy").await;
         check(&binary(0x20, 0x11, V4), "proxy").await;
-        check(&binary(0x21, 0x00, b"whatever"), "proxy").await;
+        check(&binary(0x21, 0x00, b"whatever"), "unknown").await;
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ pub struct Metrics {
     pub connections: IntGauge,
     pub in_flight: IntGauge,
     pub panics: IntCounter,
+    pub operators_refused: IntCounter,
     pub access_log_dropped: IntCounter,
     unmatched: RouteMetrics,
 }
@@ -76,6 +77,10 @@ impl Metrics {
             unmatched: RouteMetrics::new(&requests, &seconds, ""),
             connections: gauge("hilum_connections", "Connections of clients that are open.")?,
             in_flight: gauge("hilum_requests_in_flight", "Requests that are not answered to the end yet.")?,
+            operators_refused: counter(
+                "hilum_admin_refused_total",
+                "Questions to the admin listener without its token, or from a web page.",
+            )?,
             panics: counter("hilum_panics_total", "Panics; each ended one request or connection, and is a defect.")?,
             access_log_dropped: counter(
                 "hilum_access_log_dropped_total",

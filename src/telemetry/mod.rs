@@ -5,10 +5,12 @@ pub mod audit;
 mod diagnostics;
 mod metrics;
 mod route_metrics;
+mod seldom;
 mod trace;
 
 pub use access::{AccessLog, Destination, Line, Millis, Time};
 pub use diagnostics::start as start_log;
 pub use metrics::Metrics;
 pub use route_metrics::{RouteMetrics, shown};
+pub use seldom::Seldom;
 pub use trace::TraceParent;

@@ -48,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("proxy", &["router", "identity", "services", "rates", "template", "refusal", "telemetry", "actions", "table"]),
-    ("admin", &["router::host", "telemetry::Time", "proxy"]),
+    ("admin", &["router::host", "telemetry::Time", "telemetry::Seldom", "proxy"]),
     ("server", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "admin"]),
     ("cli", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "server"]),
     (

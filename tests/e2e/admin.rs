@@ -1,5 +1,7 @@
 //! The admin listener: health, metrics, status, reload, and who may not.
 
+use std::time::Duration;
+
 use crate::harness::*;
 
 const ROUTES: &str = r#"
@@ -132,6 +134,32 @@ async fn with_a_token_all_but_health_wants_it() {
     )
     .await;
     assert!(!gateway.stderr().contains(TOKEN), "{}", gateway.stderr());
+    gateway.counts("hilum_admin_refused_total", &[], |n| n == 10.0).await;
+    gateway.said("the admin listener refused 127.0.0.1:").await;
+}
+
+#[tokio::test]
+async fn who_holds_connections_to_the_admin_listener_keeps_nobody_else_out_and_is_closed() {
+    let gateway = Gateway::start(ROUTES).await;
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let mut client = Client::from([127, 0, 0, 2], gateway.admin(), None).await.expect("a connection");
+        client.write(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ").await;
+        held.push(client);
+    }
+    let mut one_more = Client::from([127, 0, 0, 2], gateway.admin(), None).await.expect("a connection");
+    assert!(one_more.closed().await < Duration::from_secs(5), "one client has sixteen places");
+    assert_eq!(gateway.ask_admin("GET /health/ready").await.status, 200);
+    for client in &mut held {
+        // A byte now and then is no progress.
+        client.try_write(b"x").await;
+    }
+    for mut client in held {
+        client.closed().await;
+    }
+    let mut again = Client::from([127, 0, 0, 2], gateway.admin(), None).await.expect("a connection");
+    assert_eq!(again.send(&format!("GET /health/live\nHost: {}", gateway.admin())).await.status, 200);
+    assert!(again.closed().await < Duration::from_secs(5), "a connection is for one question");
 }
 
 #[tokio::test]

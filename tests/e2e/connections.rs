@@ -172,7 +172,7 @@ async fn a_body_that_drips_is_too_slow_and_one_that_flows_is_not() {
         }
         expect(path, &client.read(false).await, "408 client_too_slow");
         let took = since.elapsed();
-        assert!((Duration::from_millis(950)..Duration::from_millis(3000)).contains(&took), "{path}: after {took:?}");
+        assert!((Duration::from_millis(950)..Duration::from_secs(5)).contains(&took), "{path}: after {took:?}");
         assert_eq!(gateway.logged_id(&format!("drip{n}")).await["reason"], "client_too_slow");
     }
     assert!(service.seen().len() <= seen + 1, "a buffered body that never came is nobody's business");
@@ -196,7 +196,7 @@ async fn who_does_not_read_is_left_and_a_quiet_stream_is_not() {
         client.write(&message(&format!("GET {path}\nX-Request-ID: deaf{n}"))).await;
         gateway.counts("hilum_rejections_total", &[("reason", "client_too_slow")], |got| got == n).await;
         let took = since.elapsed();
-        assert!((Duration::from_millis(950)..Duration::from_millis(3000)).contains(&took), "{path}: after {took:?}");
+        assert!((Duration::from_millis(950)..Duration::from_secs(5)).contains(&took), "{path}: after {took:?}");
         assert_eq!(gateway.logged_id(&format!("deaf{n}")).await["reason"], "client_too_slow");
         gateway.counts("hilum_connections", &[], |n| n == 2.0).await;
     }

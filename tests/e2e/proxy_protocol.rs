@@ -54,7 +54,9 @@ async fn the_announced_address_is_the_clients() {
         ("v1-ipv6", v6, "", "2001:db8::7", "2001:db8::7"),
         // The connection's own address, which is a proxy's.
         ("local", local, "", "127.0.0.1", "127.0.0.1"),
-        ("unknown", b"PROXY UNKNOWN\r\n", "", "127.0.0.1", "127.0.0.1"),
+        // A proxy that can't say who its client is does not make it one of its own.
+        ("unknown", b"PROXY UNKNOWN\r\n", "X-Forwarded-For: 1.2.3.4", "0.0.0.0", "0.0.0.0"),
+        ("no-family", b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", "X-Forwarded-For: 1.2.3.4", "0.0.0.0", "0.0.0.0"),
         // A client is not believed, though a proxy named it; a proxy behind the proxy is.
         ("forged", &text("203.0.113.7"), "X-Forwarded-For: 1.2.3.4", "203.0.113.7", "203.0.113.7"),
         ("chain", &binary([10, 9, 0, 1]), "X-Forwarded-For: 198.51.100.9", "198.51.100.9", "198.51.100.9, 10.9.0.1"),

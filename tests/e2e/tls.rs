@@ -89,7 +89,7 @@ async fn who_asks_for_a_name_is_shown_its_certificate() {
 async fn a_failed_handshake_ends_one_connection_and_has_a_count() {
     let ca = Authority::new();
     let builder = secure(&ca, &["a.test"]).env("A", "http://127.0.0.1:9");
-    let gateway = builder.conf("connections: { header: 300ms }").log("{ level: info, access: off }").start().await;
+    let gateway = builder.conf("connections: { header: 1s }").log("{ level: info, access: off }").start().await;
     let counts = async |result: &str, wanted: f64| {
         gateway.counts("hilum_tls_handshakes_total", &[("result", result)], |n| n == wanted).await;
     };
@@ -120,7 +120,7 @@ async fn a_failed_handshake_ends_one_connection_and_has_a_count() {
         let mut client = gateway.connect().await;
         client.write(bytes).await;
         let took = client.closed().await;
-        assert!((200..3000).contains(&took.as_millis()), "{took:?}");
+        assert!((900..5000).contains(&took.as_millis()), "{took:?}");
     }
     counts("timeout", 2.0).await;
     gateway.connect().await.finish().await;
@@ -138,14 +138,14 @@ async fn a_failed_handshake_ends_one_connection_and_has_a_count() {
 async fn an_http2_connection_that_does_not_begin_or_is_idle_ends() {
     let ca = Authority::new();
     let builder = secure(&ca, &["a.test"]).env("A", "http://127.0.0.1:9");
-    let gateway = builder.conf("connections: { header: 300ms, idle: 500ms }").start().await;
+    let gateway = builder.conf("connections: { header: 1s, idle: 500ms }").start().await;
     let dialer = ca.dialer(&["h2"]);
     for part in ["", "PRI * HTTP/2.0\r\n"] {
         let mut silent = dialer.dial(gateway.address(), "a.test").await.expect("TLS");
         let since = Instant::now();
         silent.write_all(part.as_bytes()).await.expect("it is open");
         let _ = within("the end", silent.read_to_end(&mut Vec::new())).await;
-        assert!(since.elapsed() >= Duration::from_millis(250), "{:?}", since.elapsed());
+        assert!(since.elapsed() >= Duration::from_millis(900), "{:?}", since.elapsed());
     }
     gateway.counts("hilum_rejections_total", &[("reason", "client_too_slow")], |n| n == 2.0).await;
     let mut http2 = dialer.http2(gateway.address(), "a.test").await;

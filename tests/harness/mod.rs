@@ -38,7 +38,7 @@ pub(crate) use service::{Refusing, Seen, Service};
 pub(crate) use tls::{Authority, Dialer, Http2, Issued};
 
 /// How long anything may take before a test gives up on it. Generous: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks again and again until there is an answer. For what has no event to wait for: files and counters of another process.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {

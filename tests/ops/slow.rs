@@ -8,6 +8,7 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -23,20 +24,22 @@ use harness::*;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Every deadline here: of a head, of silence, of a request with its body, of a client that does not read.
-const DEADLINE: Duration = Duration::from_secs(6);
-const CONF: &str = "connections: { total: 9000, per_client: 9000, header: 6s, idle: 6s, stall: 6s }";
+const DEADLINE: Duration = Duration::from_secs(8);
+const CONF: &str = "connections: { total: 9000, per_client: 9000, header: 8s, idle: 8s, stall: 8s }";
 const ROUTES: &str = r#"
 version: 1
 services: { s: { peers: ["${S}"] } }
 defaults: { auth: public }
 routes:
   - { name: canary, match: GET /canary, respond: { text: canary } }
-  - { name: buffered, match: "/b/{rest...}", forward: { service: s, path: "/{rest}" }, limits: { time: 6s }, reply: { 418: { json: {} } } }
+  - { name: buffered, match: "/b/{rest...}", forward: { service: s, path: "/{rest}" }, limits: { time: 8s }, reply: { 418: { json: {} } } }
   - { name: streamed, match: "/s/{rest...}", forward: { service: s, path: "/{rest}" }, limits: { time: none } }
 "#;
 const CLIENTS: usize = 5000;
-/// In which all of them come.
-const ARRIVAL: Duration = Duration::from_secs(8);
+/// Faster than this is no worse.
+const FLOOR: Duration = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 10 });
+/// In which all of them come: when the last one does, the first is still there.
+const ARRIVAL: Duration = Duration::from_secs(6);
 
 /// How a client is slow: a byte every two seconds, of this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,6 +147,13 @@ fn of_hundred(mut of: Vec<Duration>, percent: usize) -> Duration {
     of[(of.len() * percent / 100).min(of.len() - 1)]
 }
 
+/// What half of the requests in this time took at most, and 99 of 100.
+fn half_and_most(took: &[(Instant, Duration)], when: &Range<Instant>) -> [Duration; 2] {
+    let part: Vec<_> = took.iter().filter(|(due, _)| when.contains(due)).map(|(_, took)| *took).collect();
+    assert!(part.len() >= 50, "{} requests of the canary", part.len());
+    [50, 99].map(|percent| of_hundred(part.clone(), percent))
+}
+
 async fn kilobytes(gateway: &Gateway) -> f64 {
     gateway.metrics().await.sum("process_resident_memory_bytes", &[]) / 1024.0
 }
@@ -189,9 +199,10 @@ async fn attacked(gateway: &Gateway, others: f64) -> Attacked {
     let (begun, to, logged) = (Instant::now(), gateway.address(), gateway.access_log().len());
     let processes = [gateway.id(), std::process::id()].map(|process| (process, kept_waiting(process)));
     let (mut attackers, mut readers) = (JoinSet::new(), JoinSet::new());
-    let mut arrive = interval(ARRIVAL.div_f64(CLIENTS as f64 / 50.0));
+    // Evenly: it is slow clients that are measured and no storm of connections.
+    let mut arrive = interval(ARRIVAL.div_f64(CLIENTS as f64 / 5.0));
     for number in 0..CLIENTS {
-        if number % 50 == 0 {
+        if number % 5 == 0 {
             arrive.tick().await;
         }
         let kind = KINDS[number % KINDS.len()];
@@ -249,35 +260,36 @@ async fn five_thousand_slow_clients_are_closed_in_time_and_nobody_else_notices()
     let much = Reply::new().answer(200, &[], vec![b'x'; 300_000]);
     let service = Service::start(move |seen| if seen.target == "/much" { much.clone() } else { puppet(seen) }).await;
     let gateway = Gateway::with(ROUTES).env("S", service.url()).conf(CONF).start().await;
+    // Nobody attacks this one: what its clients notice is the machine, which the slow clients share.
+    let bystander = Gateway::with(ROUTES).env("S", service.url()).conf(CONF).start().await;
     for _ in 0..50 {
         assert_eq!(gateway.send("GET /s/echo").await.status, 200);
     }
-    let canary = Canary::start(gateway.address());
+    let (canary, spared) = (Canary::start(gateway.address()), Canary::start(bystander.address()));
     gateway.counts("hilum_requests_total", &[("route", "canary")], |n| n >= 100.0).await;
     let (before, memory_before) = (gateway.metrics().await, kilobytes(&gateway).await);
     // Five of the canary.
     let attacked = attacked(&gateway, 5.0).await;
     gateway.counts("hilum_requests_total", &[("route", "canary")], |n| n >= 700.0).await;
-    let took = canary.stop();
+    let (took, spared) = (canary.stop(), spared.stop());
     gateway.counts("hilum_connections", &[], |n| n == 0.0).await;
     let (after, memory_after) = (gateway.metrics().await, kilobytes(&gateway).await);
 
-    let took_at_most = |percent: usize, from: Instant, to: Instant| {
-        let part: Vec<_> = took.iter().filter(|(due, _)| (from..to).contains(due)).map(|(_, took)| *took).collect();
-        assert!(part.len() >= 50, "{} requests of the canary", part.len());
-        of_hundred(part, percent)
-    };
-    let calm = [50, 99].map(|percent| took_at_most(percent, attacked.begun - Duration::from_secs(60), attacked.begun));
-    let busy = [50, 99].map(|percent| took_at_most(percent, attacked.begun, attacked.ended));
+    let before_it = attacked.begun - Duration::from_secs(60)..attacked.begun;
+    let calm = half_and_most(&took, &before_it);
+    let [busy, spared] = [&took, &spared].map(|took| half_and_most(took, &(attacked.begun..attacked.ended)));
     let (at_once, grew) = (attacked.at_once, attacked.most - memory_before);
     println!("{at_once} at once; half and 99 of 100 requests of others took at most {calm:?} before and {busy:?} then");
+    println!("of a gateway beside it {spared:?} then");
     println!("both processes were kept from running for {:?}", attacked.starved);
     println!("KiB of memory: {memory_before}, at most {grew} more, then {memory_after}");
     attacked.expect_closed_in_time();
-    // Twice as slow at most; below the floor a shared machine measures its other users.
-    for (calm, busy) in calm.into_iter().zip(busy) {
-        let most = (calm * 2).max(Duration::from_millis(20)) + attacked.starved;
-        assert!(busy <= most, "{calm:?} before, {busy:?} then: more than {most:?}");
+    // Twice as slow at most, of before or of what the machine does to everybody then. Below the floor it is its other users that are
+    // measured. `make bench` has the machine for itself; elsewhere others may keep the gateway from running, and that is no fault.
+    let excused = if cfg!(debug_assertions) { attacked.starved } else { Duration::ZERO };
+    for ((calm, spared), busy) in calm.into_iter().zip(spared).zip(busy) {
+        let most = (calm.max(spared) * 2).max(FLOOR) + excused;
+        assert!(busy <= most, "{calm:?} before, {spared:?} beside it, {busy:?} then: more than {most:?}");
     }
     // What is sent and not taken, and the buffers and state of an exchange with a service.
     assert!(grew / at_once < 256.0, "{} KiB for each", grew / at_once);
@@ -300,20 +312,23 @@ async fn a_flood_over_all_places_hurts_nobody_who_has_one() {
     let mut flood = JoinSet::new();
     for number in 0..2000 {
         flood.spawn(async move {
-            let Ok(stream) = connect(number, to, Kind::Silent).await else { return None };
-            // Who was let in stays, and says nothing.
-            let _ = tokio::time::timeout(Duration::from_secs(1), stream.readable()).await;
-            matches!(stream.try_read(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock).then_some(stream)
+            // Who is refused may learn it before the connection is there.
+            connect(number, to, Kind::Silent).await.ok()
         });
     }
     let answer = within("the admin listener", gateway.ask_admin("GET /health/ready")).await;
     assert_eq!(answer.status, 200);
-    let held: Vec<TcpStream> = flood.join_all().await.into_iter().flatten().collect();
-    let metrics = gateway.metrics().await;
-    let refused = metrics.sum("hilum_connections_refused_total", &[("cause", "total")]);
+    let came: Vec<TcpStream> = flood.join_all().await.into_iter().flatten().collect();
+    let refused = gateway.counts("hilum_connections_refused_total", &[("cause", "total")], |n| n >= 1905.0).await;
+    let is_open =
+        |stream: &TcpStream| matches!(stream.try_read(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
+    // Who was let in stays, and says nothing. The last ones are closed a moment after they are counted.
+    let open = || came.iter().filter(|stream| is_open(stream)).count();
+    eventually("all others are closed", async || (open() <= 95).then_some(())).await;
+    let held: Vec<TcpStream> = came.into_iter().filter(is_open).collect();
     println!("{} of 2,000 are held, {refused} were refused", held.len());
     assert_eq!((held.len(), refused), (95, 1905.0), "five are the canary's");
-    assert_eq!(metrics.sum("hilum_connections", &[]), 100.0);
+    assert_eq!(gateway.metrics().await.sum("hilum_connections", &[]), 100.0);
     assert!(
         Client::from([127, 0, 0, 1], to, None).await.is_err() || {
             let mut client = Client::connect(to).await;

@@ -18,6 +18,9 @@ pub struct Certificates {
     looked: Mutex<Vec<Option<Look>>>,
 }
 
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
 impl Certificates {
     pub fn new(listeners: Vec<Arc<Tls>>, metrics: TlsMetrics) -> Certificates {
         let certificates = Certificates { listeners, metrics, looked: Mutex::default() };
@@ -32,11 +35,20 @@ impl Certificates {
         }
     }
 
-    /// Takes files that look otherwise than they did.
-    pub(in crate::server) async fn look(&self) {
+    /// Takes files whenever they look otherwise than they did. Never ends where there are any.
+    pub(in crate::server) async fn tend(&self) {
         if self.listeners.is_empty() {
             return;
         }
+        let mut look_again = tokio::time::interval(LOOK);
+        look_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look_again.tick().await;
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
         let paths: Vec<PathBuf> = self.listeners.iter().flat_map(|tls| tls.files.paths()).collect();
         let looks = tokio::task::spawn_blocking(move || paths.iter().map(|path| look(path)).collect()).await;
         let Ok(looks) = looks else { return };
@@ -44,7 +56,7 @@ impl Certificates {
         if *looked != looks {
             *looked = looks;
             // Told already; the files are looked at again when they change again.
-            let _ = self.reload().await;
+            let _ = self.take().await;
         }
     }
 
@@ -54,6 +66,12 @@ impl Certificates {
     /// # Errors
     /// What is wrong with them; the listeners keep what they have.
     pub(in crate::server) async fn reload(&self) -> Result<(), String> {
+        // One after the other: what was read first must not be stored last.
+        let _looked = self.looked.lock().await;
+        self.take().await
+    }
+
+    async fn take(&self) -> Result<(), String> {
         let mut wrong = Vec::new();
         for tls in &self.listeners {
             match tls.reload().await {

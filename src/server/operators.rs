@@ -1,0 +1,97 @@
+//! The admin listener, accepted on a runtime of its own, so that it answers while the other is flooded. Whoever reaches it takes a
+//! place, asks one thing and is done in a time: nobody needs its token to hold connections open.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::apps::ServerApp;
+use pingora_core::apps::http_app::HttpServer;
+use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::protocols::{GetSocketDigest, SocketDigest};
+use pingora_core::server::{ListenFds, ShutdownWatch};
+use pingora_core::services::Service;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::accept::{EXHAUSTED, is_exhausted};
+use super::places::Places;
+use crate::admin::Admin;
+use crate::telemetry::Seldom;
+
+/// Operators, Prometheus, and the health checks of whatever runs the gateway.
+const PLACES: u32 = 64;
+/// So that one machine can't keep all others out.
+const PER_CLIENT: u32 = 16;
+/// For a connection, from its first byte to its last: a reload waits some seconds for files that do not hold still.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// The listener as a service of Pingora's.
+pub(super) struct Operators {
+    socket: Option<TcpListener>,
+    app: Arc<HttpServer<Admin>>,
+    places: Places,
+}
+
+impl Operators {
+    pub(super) fn new(app: Admin, socket: TcpListener) -> Operators {
+        let (app, places) = (Arc::new(HttpServer::new_app(app)), Places::new(PLACES, PER_CLIENT));
+        Operators { socket: Some(socket), app, places }
+    }
+
+    /// Serves one connection, if there is a place for it.
+    fn open(&self, stream: TcpStream, address: SocketAddr, shutdown: &ShutdownWatch) {
+        let place = self.places.take().and_then(|mut place| place.is_given_to(address.ip()).then_some(place));
+        // Without a place it is closed at once.
+        let Some(place) = place else { return };
+        let (app, shutdown) = (self.app.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+            let _ = digest.peer_addr.set(Some(address.into()));
+            let mut stream = Stream::from(stream);
+            stream.set_socket_digest(digest);
+            // What is served is told by nobody; who is late is closed.
+            let _ = timeout(WITHIN, app.process_new(Box::new(stream), &shutdown)).await;
+            drop(place);
+        });
+    }
+}
+
+#[async_trait]
+impl Service for Operators {
+    async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
+        let Some(socket) = self.socket.take() else { return };
+        let socket = match tokio::net::TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(e) => return log::error!("the admin listener can't be used: {e}"),
+        };
+        let failures = Seldom::default();
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                _ = shutdown.wait_for(|is_over| *is_over) => return,
+            };
+            match accepted {
+                Ok((stream, address)) => self.open(stream, address, &shutdown),
+                Err(e) => {
+                    if let Some(times) = failures.is_due(Instant::now()) {
+                        log::warn!("an operator could not be accepted: {e}; {times} since this was told last");
+                    }
+                    if is_exhausted(&e) {
+                        tokio::time::sleep(EXHAUSTED).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        "admin"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+}
