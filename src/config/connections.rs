@@ -17,7 +17,7 @@ pub struct Connections {
     /// Open at once of one address, of an IPv6 address its /64. `trusted_proxies` are exempt. Default 256.
     #[serde(default)]
     pub per_client: Option<Try<Many>>,
-    /// Requests on one connection; the last answer says `Connection: close`. Default 10000.
+    /// Requests on one connection; the last answer says `Connection: close`, HTTP/2 says GOAWAY. Default 10000.
     #[serde(default)]
     pub requests: Option<Try<Many>>,
     /// From the first byte of a request head to its last. Default 10s.

@@ -70,6 +70,12 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
         if body::announced(session).is_some_and(|length| length > route.limits.body) {
             return respond::refuse(session, ctx, Reason::BodyTooLarge.into(), By::Engine).await.map(|()| true);
         }
+        if session.is_http2() && body::announced(session) == Some(0) {
+            // For Pingora it ends here. More may come all the same, and then it is no request (RFC 9113, 8.1.1).
+            if let Err(refusal) = body::read(session, ctx, 0).await {
+                return respond::refuse(session, ctx, refusal, By::Engine).await.map(|()| true);
+            }
+        }
         let Some(picked) = forward.pool.pick(onward.key) else {
             return respond::refuse(session, ctx, Reason::NoHealthyPeer.into(), By::Engine).await.map(|()| true);
         };

@@ -50,7 +50,20 @@ pub(super) async fn read(session: &mut Session, ctx: &mut Ctx, limit: u64) -> Re
             return Err(Reason::BodyTooLarge.into());
         }
         ctx.received += piece.len() as u64;
+        guard::received(piece.len());
         body.extend_from_slice(&piece);
+    }
+}
+
+/// The piece that completes the announced length waits for the end of the stream. Until then more may come, and the body be none
+/// (RFC 9113, 8.1.1), while a service over HTTP/1 would have had a whole request. Over HTTP/1 the length is the end.
+pub(super) fn hold_back(session: &Session, ctx: &mut Ctx, body: &mut Option<Bytes>, end: bool) {
+    if !session.is_http2() {
+    } else if end {
+        let held = ctx.held.take();
+        *body = body.take().filter(|last| !last.is_empty()).or(held);
+    } else if body.as_ref().is_some_and(|piece| !piece.is_empty()) && Some(ctx.received) == announced(session) {
+        ctx.held = body.take();
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use hilum_filters::api::{Depth, Facts, Outcome, RequestId, States};
 use http::{HeaderValue, Method, StatusCode};
 use pingora_http::RequestHeader;
@@ -56,6 +57,8 @@ pub struct Ctx {
     pub(super) reason: Option<&'static str>,
     /// Bytes of the request's body that went on.
     pub(super) received: u64,
+    /// The piece of it that is held back until it is known to be the last.
+    pub(super) held: Option<Bytes>,
     /// How the peer failed, where Pingora does not tell.
     pub(super) fault: Option<Fault>,
     /// The service that was asked, in whatever way.
@@ -110,6 +113,7 @@ impl Ctx {
             params: Vec::new(),
             reason: None,
             received: 0,
+            held: None,
             fault: None,
             service: None,
             written: 0,

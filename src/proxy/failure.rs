@@ -49,17 +49,19 @@ impl Failure {
                 Fault::Timeout if ctx.is_late() => Fault::Deadline,
                 fault => fault,
             }),
-            (ErrorSource::Downstream, ErrorType::ReadTimedout) => Failure::Known(Reason::ClientTooSlow),
-            (
-                ErrorSource::Downstream,
-                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
-            ) => Failure::ClientGone,
+            // Over HTTP/1 it is the guard who finds out.
+            (ErrorSource::Downstream, ErrorType::ReadTimedout)
+            | (ErrorSource::Downstream | ErrorSource::Unset, ErrorType::WriteTimedout) => {
+                Failure::Known(Reason::ClientTooSlow)
+            }
+            (ErrorSource::Downstream, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed) => {
+                Failure::ClientGone
+            }
             (ErrorSource::Downstream, _) => Failure::Known(Reason::Malformed),
             // A write of ours carries no source.
-            (
-                ErrorSource::Unset,
-                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
-            ) => Failure::ClientGone,
+            (ErrorSource::Unset, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed) => {
+                Failure::ClientGone
+            }
             _ => Failure::Own,
         }
     }

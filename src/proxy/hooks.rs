@@ -105,7 +105,7 @@ impl ProxyHttp for Gateway {
             head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
         }
         // A retry sends the body again from its first byte.
-        ctx.received = 0;
+        (ctx.received, ctx.held) = (0, None);
         Ok(())
     }
 
@@ -116,7 +116,9 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.received += body.as_ref().map_or(0, Bytes::len) as u64;
+        let came = body.as_ref().map_or(0, Bytes::len);
+        ctx.received += came as u64;
+        guard::received(came);
         if end {
             guard::is_uploaded();
         }
@@ -125,6 +127,7 @@ impl ProxyHttp for Gateway {
         if ctx.received > route.limits.body {
             return Err(failure::error(Reason::BodyTooLarge));
         }
+        body::hold_back(session, ctx, body, end);
         if route.chain.takes_part(Phase::RequestBody) {
             let mut chunk = Chunk { bytes: body, last: end };
             route.chain.request_body(ctx.depth, session.req_header(), &mut ctx.facts, &mut ctx.states, &mut chunk)?;

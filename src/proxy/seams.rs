@@ -54,7 +54,7 @@ impl Door {
         let proxy = pingora_proxy::http_proxy(&Arc::new(ServerConf::default()), gateway.clone());
         let ten = Duration::from_secs(10);
         let deadlines = Deadlines { header: ten, idle: ten, stall: ten };
-        Door(GuardedConnections::new(proxy, gateway.clone(), deadlines))
+        Door(GuardedConnections::new(proxy, gateway.clone(), deadlines, u32::MAX))
     }
 
     /// Serves one connection to its end.

@@ -90,11 +90,11 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     let mut proxy = http_proxy(&server.configuration, gateway.clone());
     proxy.h2_options = Some(http2::options());
     let mut options = http2::server_options(settings.deadlines.idle);
-    // It counts how often a connection is used again. HTTP/2 has no such number in Pingora.
+    // It counts how often a connection is used again; the guard counts for HTTP/2, for which Pingora has no such number.
     options.keepalive_request_limit = Some(settings.requests - 1);
     proxy.server_options = Some(options);
     let (reload, requests) = Reload::channel();
-    let app = GuardedConnections::new(proxy, gateway.clone(), settings.deadlines);
+    let app = GuardedConnections::new(proxy, gateway.clone(), settings.deadlines, settings.requests);
     let door = Arc::new(accept::Door {
         gateway: gateway.clone(),
         places: places::Places::new(settings.total, settings.per_client),

@@ -28,6 +28,13 @@ pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
+/// A field that the other end shall keep in its table (RFC 7541, 6.2.1).
+pub(crate) fn kept(name: &str, value: &str) -> Vec<u8> {
+    let mut field = fields(&[(name, value)]);
+    field[0] = 0x40;
+    field
+}
+
 /// RFC 7541, 5.1, with 7 bits in the first byte.
 fn length(mut length: usize, block: &mut Vec<u8>) {
     if length < 127 {
@@ -42,11 +49,18 @@ fn length(mut length: usize, block: &mut Vec<u8>) {
     block.push(u8::try_from(length).expect("it is small"));
 }
 
+/// A frame that came.
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
 pub(crate) struct Wire {
     stream: TlsStream<TcpStream>,
     left: Vec<u8>,
-    /// What came and was not asked for yet: kind, stream and payload.
-    came: Vec<(u8, u32, Vec<u8>)>,
+    came: Vec<Frame>,
     is_closed: bool,
 }
 
@@ -64,13 +78,17 @@ impl Wire {
         let _ = self.stream.flush().await;
     }
 
-    /// Writes and reads at the same time, until all is written or the connection ends.
+    /// Writes and reads at the same time, until all is written or the connection ends. What came is looked at next.
     pub(crate) async fn flood(&mut self, bytes: &[u8]) {
         let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
-        let read = async { while matches!(reading.read(&mut [0; 64 * 1024]).await, Ok(1..)) {} };
+        let left = &mut self.left;
+        let read = async { while matches!(reading.read_buf(left).await, Ok(1..)) {} };
         let write = async {
-            let _ = writing.write_all(bytes).await;
-            let _ = writing.flush().await;
+            let written = writing.write_all(bytes).await;
+            if written.is_err() || writing.flush().await.is_err() {
+                // What was said before the end is still there to be read.
+                std::future::pending::<()>().await;
+            }
         };
         tokio::select! {
             () = read => {}
@@ -80,27 +98,58 @@ impl Wire {
 
     /// How a stream ended: `status N`, `reset CODE`, `goaway CODE`, `closed` or `silence`.
     pub(crate) async fn end_of(&mut self, stream: u32) -> String {
-        self.until(|kind, on, payload| match kind {
-            1 if on == stream => Some(format!("status {}", status(payload))),
-            3 if on == stream => Some(format!("reset {}", payload[3])),
-            7 if payload[7] != 0 => Some(format!("goaway {}", payload[7])),
-            _ => None,
+        self.until(|frame| match frame.kind {
+            1 if frame.stream == stream => Some(format!("status {}", status(&frame.payload))),
+            _ => frame.ends(stream),
         })
         .await
     }
 
-    /// How the connection ended.
-    pub(crate) async fn end(&mut self) -> String {
-        self.until(|kind, _, payload| (kind == 7).then(|| format!("goaway {}", payload[7]))).await
+    /// The same for what has come by now; `None`: the stream goes on.
+    pub(crate) async fn ended(&mut self, stream: u32) -> Option<String> {
+        tokio::time::timeout(Duration::ZERO, self.end_of(stream)).await.ok()
     }
 
-    async fn until(&mut self, wanted: impl Fn(u8, u32, &[u8]) -> Option<String>) -> String {
+    /// How a stream ended after its head: `whole`, `reset CODE`, or as the connection did.
+    pub(crate) async fn rest_of(&mut self, stream: u32) -> String {
+        self.until(|frame| match frame.kind {
+            0 | 1 if frame.stream == stream && frame.flags & 1 != 0 => Some("whole".to_owned()),
+            _ => frame.ends(stream),
+        })
+        .await
+    }
+
+    /// How a stream was reset, whatever came before.
+    pub(crate) async fn reset_of(&mut self, stream: u32) -> String {
+        self.until(|frame| frame.ends(stream)).await
+    }
+
+    /// Waits for the end of the connection itself.
+    pub(crate) async fn is_over(&mut self) -> String {
+        self.until(|_| None).await
+    }
+
+    /// Ends it as a client does that has no more to ask.
+    pub(crate) async fn finish(mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// How the connection ended.
+    pub(crate) async fn end(&mut self) -> String {
+        self.until(|frame| (frame.kind == 7).then(|| format!("goaway {}", frame.payload[7]))).await
+    }
+
+    /// What came so far.
+    pub(crate) fn came(&self) -> &[Frame] {
+        &self.came
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&Frame) -> Option<String>) -> String {
         let mut looked_at = 0;
         loop {
-            for (kind, stream, payload) in &self.came[looked_at..] {
-                if let Some(found) = wanted(*kind, *stream, payload) {
-                    return found;
-                }
+            self.parse();
+            if let Some(found) = self.came[looked_at..].iter().find_map(&wanted) {
+                return found;
             }
             looked_at = self.came.len();
             if self.is_closed {
@@ -112,25 +161,61 @@ impl Wire {
                 Ok(Ok(length @ 1..)) => self.left.extend_from_slice(&piece[..length]),
                 Ok(_) => self.is_closed = true,
             }
-            while self.left.len() >= 9 {
-                let length = u32::from_be_bytes([0, self.left[0], self.left[1], self.left[2]]) as usize;
-                if self.left.len() < 9 + length {
-                    break;
-                }
-                let whole: Vec<u8> = self.left.drain(..9 + length).collect();
-                let stream = u32::from_be_bytes([whole[5], whole[6], whole[7], whole[8]]);
-                self.came.push((whole[3], stream, whole[9..].to_vec()));
-            }
+        }
+    }
+
+    fn parse(&mut self) {
+        let mut at = 0;
+        while let Some(head) = self.left.get(at..at + 9) {
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            let (kind, flags) = (head[3], head[4]);
+            let Some(payload) = self.left.get(at + 9..at + 9 + length) else { break };
+            self.came.push(Frame { kind, flags, stream, payload: payload.to_vec() });
+            at += 9 + length;
+        }
+        self.left.drain(..at);
+    }
+}
+
+impl Frame {
+    /// How it ends this stream before its end.
+    fn ends(&self, stream: u32) -> Option<String> {
+        match self.kind {
+            3 if self.stream == stream => Some(format!("reset {}", self.payload[3])),
+            7 if self.payload[7] != 0 => Some(format!("goaway {}", self.payload[7])),
+            _ => None,
         }
     }
 }
 
-/// The statuses that have an index of their own (RFC 7541, appendix A); 0: another.
+/// The status of a head (RFC 7541, appendix A): one that has an index of its own, or a text behind the index of its name. 0: it was
+/// said before, and is in a table that is not kept here.
 fn status(block: &[u8]) -> u16 {
-    match block.first() {
-        Some(0x88) => 200,
-        Some(0x8c) => 400,
-        Some(0x8d) => 404,
+    // Behind an update of the table's size.
+    let block = if block.first() == Some(&0x20) { &block[1..] } else { block };
+    match block {
+        [0x88, ..] => 200,
+        [0x89, ..] => 204,
+        [0x8b, ..] => 304,
+        [0x8c, ..] => 400,
+        [0x8d, ..] => 404,
+        [0x8e, ..] => 500,
+        [0x08 | 0x48, length, code @ ..] if length & 0x80 != 0 => digits(code),
         _ => 0,
     }
+}
+
+/// Three digits in Huffman's code (RFC 7541, appendix B): 0 to 2 have five bits, 3 to 9 six.
+fn digits(code: &[u8]) -> u16 {
+    let bits =
+        code.iter().take(3).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (4 - code.len().min(3)));
+    let (mut number, mut at) = (0, 0);
+    for _ in 0..3 {
+        let next = bits << at;
+        let (digit, length) = if next >> 27 < 3 { (next >> 27, 5) } else { ((next >> 26).wrapping_sub(0x16), 6) };
+        number = number * 10 + u16::try_from(digit).expect("a digit");
+        at += length;
+    }
+    number
 }

@@ -19,6 +19,7 @@ use std::future::Future;
 use super::exchange::{EXCHANGE, Exchange, Overdue};
 use super::io::GuardIo;
 use super::pace::Pace;
+use super::streams::Streams;
 use super::{Connection, Deadlines, Fresh, GRACE, Phase, is_past, lock};
 use crate::proxy::{Entrance, Gateway};
 use crate::refusal::Reason;
@@ -37,11 +38,16 @@ pub struct Open {
 }
 
 /// Per request: ends an exchange whose time is over, and counts those that no hook has seen.
+#[derive(Clone)]
 pub struct GuardedHttp {
     proxy: Arc<HttpProxy<Gateway>>,
     gateway: Gateway,
     stall: Duration,
     entrance: Arc<Entrance>,
+    /// Requests on one connection.
+    requests: u32,
+    /// Of the connection, when it is HTTP/2.
+    streams: Option<Arc<Streams>>,
 }
 
 /// How long the end of accepting waits for connections that are open and have not sent their first head.
@@ -49,18 +55,20 @@ const FRESH: Duration = Duration::from_millis(500);
 /// How often the count is looked at; a count that told somebody would cost each connection.
 const TICK: Duration = Duration::from_millis(5);
 const QUIET: u32 = 20;
+/// How long a task takes at most from its making to its first step, on a machine that is busy.
+const BEGINNING: Duration = Duration::from_millis(50);
 
 impl GuardedConnections {
-    pub fn new(proxy: HttpProxy<Gateway>, gateway: Gateway, deadlines: Deadlines) -> Self {
-        let stall = deadlines.stall;
-        let http = GuardedHttp { proxy: Arc::new(proxy), gateway, stall, entrance: Arc::default() };
+    /// `requests` is how many a connection of HTTP/2 may have; those of HTTP/1 Pingora counts itself.
+    pub fn new(proxy: HttpProxy<Gateway>, gateway: Gateway, deadlines: Deadlines, requests: u32) -> Self {
+        let (proxy, stall, entrance) = (Arc::new(proxy), deadlines.stall, Arc::default());
+        let http = GuardedHttp { proxy, gateway, stall, entrance, requests, streams: None };
         GuardedConnections { http: Arc::new(http), deadlines }
     }
 
     /// The same for one listener.
     pub fn at(&self, entrance: Entrance) -> Self {
-        let (proxy, gateway, stall) = (self.http.proxy.clone(), self.http.gateway.clone(), self.http.stall);
-        let http = GuardedHttp { proxy, gateway, stall, entrance: Arc::new(entrance) };
+        let http = GuardedHttp { entrance: Arc::new(entrance), ..(*self.http).clone() };
         GuardedConnections { http: Arc::new(http), deadlines: self.deadlines }
     }
 
@@ -72,26 +80,43 @@ impl GuardedConnections {
 
     /// Serves one connection until it ends.
     pub async fn serve(&self, io: Stream, open: Open, shutdown: &ShutdownWatch) {
-        let gateway = &self.http.gateway;
         let Open { counted: _counted, fresh } = open;
-        let connection = Arc::new(Connection::new(fresh));
-        let is_http2 = matches!(io.selected_alpn_proto(), Some(ALPN::H2));
-        if is_http2 {
-            // One connection carries many requests at once; the idle deadline of one head would end all of them.
-            connection.enter(Phase::Busy);
-            connection.fresh.is_over();
-            // Its bytes are frames and no heads.
-            lock(&connection.wire).let_go();
+        if matches!(io.selected_alpn_proto(), Some(ALPN::H2)) {
+            return self.serve_http2(io, fresh, shutdown).await;
         }
-        let io: Stream = Box::new(GuardIo::new(io, connection.clone(), self.deadlines));
+        let connection = Arc::new(Connection::new(fresh, None));
+        let io: Stream = Box::new(GuardIo::new(io, connection, self.deadlines));
         tokio::select! {
             _ = self.http.process_new(io, shutdown) => {}
-            // Pingora keeps time over an HTTP/2 connection only from its first frame on.
-            () = preface_is_late(&connection, self.deadlines.header), if is_http2 => {
-                gateway.log_unseen(0, Reason::ClientTooSlow);
-            }
             // Dropped, so that every exchange of the connection writes its line before the process ends.
+            () = self.http.gateway.until_cut() => {}
+        }
+    }
+
+    /// One connection that carries many requests at once.
+    async fn serve_http2(&self, io: Stream, fresh: Fresh, shutdown: &ShutdownWatch) {
+        let gateway = &self.http.gateway;
+        let streams = Arc::new(Streams::new(self.http.requests));
+        let connection = Arc::new(Connection::new(fresh, Some(streams.clone())));
+        // The idle deadline of one head would end all of them.
+        connection.enter(Phase::Busy);
+        connection.fresh.is_over();
+        let http = Arc::new(GuardedHttp { streams: Some(streams.clone()), ..(*self.http).clone() });
+        let io: Stream = Box::new(GuardIo::new(io, connection.clone(), self.deadlines));
+        let leaves = streams.watch();
+        tokio::select! {
+            _ = http.process_new(io, &leaves) => {}
+            // Pingora keeps time over an HTTP/2 connection only from its first frame on, and until it says GOAWAY.
+            () = preface_is_late(&connection, self.deadlines.header) => gateway.log_unseen(0, Reason::ClientTooSlow),
+            () = streams.overstays(shutdown.clone(), self.deadlines.idle) => {}
             () = gateway.until_cut() => {}
+        }
+        if streams.unseen() > 0 {
+            // Each exchange is a task, and the last of them may not have begun.
+            tokio::time::sleep(BEGINNING).await;
+        }
+        for _ in 0..streams.unseen() + u32::from(streams.is_flooded()) {
+            gateway.log_unseen(0, Reason::Malformed);
         }
     }
 
@@ -136,6 +161,7 @@ impl HttpServerApp for GuardedHttp {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(0));
         }
+        let _stream = self.streams.as_ref().map(|streams| streams.begin());
         let exchange = Arc::new(Exchange::new(connection.clone(), self.stall, self.entrance.clone()));
         let mut pace = Pace::new(self.stall);
         let mut timer = connection.as_ref().and_then(|c| lock(&c.timer).take());
@@ -159,8 +185,9 @@ impl HttpServerApp for GuardedHttp {
                 waited_for_client = waits_for_client;
                 let too_slow = match &connection {
                     // Between two requests and in a head, other deadlines hold.
-                    Some(connection) if waits_for_client && !is_overdue && connection.is(Phase::Busy) => {
-                        Some((pace.waits(Instant::now(), connection.moved()), Overdue::Client))
+                    Some(connection) if !connection.is(Phase::Busy) => None,
+                    _ if waits_for_client && !is_overdue => {
+                        Some((pace.waits(Instant::now(), exchange.moved()), Overdue::Client))
                     }
                     // Most exchanges never wait for their client, and need no clock.
                     _ if pace.is_waiting() => {
@@ -222,7 +249,10 @@ impl HttpServerApp for GuardedHttp {
 impl GuardedHttp {
     /// A head that Pingora refused by itself, or that never came to its end, reaches no hook and would be in no log.
     fn count_unseen(&self, exchange: &Exchange) {
-        let Some(connection) = &exchange.connection else { return };
+        let Some(connection) = &exchange.connection else {
+            // Of HTTP/2, CONNECT is all that Pingora refuses by itself here.
+            return self.gateway.log_unseen(405, Reason::MethodNotAllowed);
+        };
         let slow = connection.timed_out.load(Relaxed);
         if connection.received.load(Relaxed) + connection.sent.load(Relaxed) == 0 {
             // It was closed between two requests, by the client or by our idle deadline: nothing was asked.

@@ -24,6 +24,8 @@ pub(super) struct Exchange {
     is_held_back: AtomicBool,
     /// A hook has run, so that the log line is the proxy's business.
     pub(super) seen: AtomicBool,
+    /// Bytes of its body, where no connection counts them.
+    received: AtomicU64,
     stall: Duration,
     /// An [`Overdue`], or 0, of an exchange that has no connection of its own.
     pub(super) overdue: AtomicU8,
@@ -59,6 +61,7 @@ impl Exchange {
             is_uploaded: AtomicBool::new(false),
             is_held_back: AtomicBool::new(false),
             seen: AtomicBool::new(false),
+            received: AtomicU64::new(0),
             stall,
             overdue: AtomicU8::new(0),
             entrance,
@@ -74,6 +77,11 @@ impl Exchange {
             Some(connection) => connection.is_blocked.load(Relaxed) || (!uploaded && connection.is_read.load(Relaxed)),
             None => !uploaded,
         }
+    }
+
+    /// Bytes of the client's that have moved, both ways where the connection is its own.
+    pub(super) fn moved(&self) -> u64 {
+        self.connection.as_ref().map_or_else(|| self.received.load(Relaxed), |connection| connection.moved())
     }
 
     /// When it is overdue as things stand, and why it would be.
@@ -154,6 +162,11 @@ pub fn entrance() -> Arc<Entrance> {
 /// The service did something, or was given something to do.
 pub fn progress() {
     with(Exchange::progress);
+}
+
+/// So many bytes of the body have come.
+pub fn received(bytes: usize) {
+    with(|exchange| exchange.received.fetch_add(bytes as u64, Relaxed));
 }
 
 /// How long this task's client may be waited for in the middle of a body.

@@ -126,7 +126,12 @@ impl AsyncRead for GuardIo {
             Poll::Ready(_) => {
                 let came = buffer.filled().len() - before;
                 this.connection.received.fetch_add(came as u64, Relaxed);
-                if lock(&this.connection.wire).came(&buffer.filled()[before..]).is_err() {
+                if let Some(streams) = &this.connection.streams {
+                    if streams.came(&buffer.filled()[before..], this.connection.sent.load(Relaxed)).is_err() {
+                        buffer.set_filled(before);
+                        return Poll::Ready(Err(std::io::ErrorKind::InvalidData.into()));
+                    }
+                } else if lock(&this.connection.wire).came(&buffer.filled()[before..]).is_err() {
                     this.connection.is_ill_framed.store(true, Relaxed);
                     buffer.set_filled(before);
                     return Poll::Ready(Err(std::io::ErrorKind::InvalidData.into()));

@@ -7,13 +7,16 @@
 //! whose turn it is, and how long a client was waited for in all ([`pace::Pace`]). An exchange that is overdue is ended in two steps: its client's connection gives an error to whoever reads
 //! from it, which leads to an answer; what goes on all the same is dropped a moment later.
 //!
-//! Since the IO sees every byte first, it also holds chunked bodies to the letter of the RFC ([`chunks`], [`wire`]).
+//! Since the IO sees every byte first, it also holds chunked bodies to the letter of the RFC ([`chunks`], [`wire`]), and an HTTP/2
+//! client to what belongs to its requests ([`frames`], [`streams`]).
 
 pub mod app;
 mod chunks;
 mod exchange;
+mod frames;
 mod io;
 mod pace;
+mod streams;
 mod wire;
 
 use std::future::Future;
@@ -23,12 +26,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pingora_core::protocols::Stream;
+use streams::Streams;
 use tokio::io::BufWriter;
 use tokio::time::Sleep;
 
 pub use exchange::{
     Overdue, body_follows, deadline, entrance, head_is_complete, is_held_back, is_ill_framed, is_uploaded, lend,
-    overdue, patience, progress, stall,
+    overdue, patience, progress, received, stall,
 };
 pub use wire::Framing;
 use wire::Wire;
@@ -82,6 +86,8 @@ struct Connection {
     /// The body is not framed as it must be: reading from the client fails from then on.
     is_ill_framed: AtomicBool,
     wire: Mutex<Wire>,
+    /// Of HTTP/2.
+    streams: Option<Arc<Streams>>,
     fresh: Fresh,
     /// The next read hands the stream out.
     lends: AtomicBool,
@@ -91,8 +97,8 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(fresh: Fresh) -> Self {
-        Connection { fresh, ..Connection::default() }
+    fn new(fresh: Fresh, streams: Option<Arc<Streams>>) -> Self {
+        Connection { fresh, streams, ..Connection::default() }
     }
 
     fn is(&self, phase: Phase) -> bool {
