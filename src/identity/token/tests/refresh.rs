@@ -89,6 +89,7 @@ async fn is_signed_in(token: &Token, text: &str) -> bool {
 #[tokio::test]
 async fn a_token_that_runs_out_gets_one_successor_and_every_answer_carries_it() {
     let it = world();
+    assert!(it.token.is_refreshed());
     let (early, due) = (token_for("7", 300), token_for("7", 100));
     sign_in(&it.token, &early, 0).await;
     sign_in(&it.token, &due, 0).await;
