@@ -210,7 +210,7 @@ proptest::proptest! {
 fn what_is_about_the_connection_is_said_in_one_way() {
     let many = vec!["a"; NOMINATED].join(",");
     let too_many = format!("{many}, a");
-    let cases: [(&[(&str, &str)], bool); 22] = [
+    let cases: [(&[(&str, &str)], bool); 24] = [
         (&[], true),
         (&[("connection", "close")], true),
         (&[("connection", "keep-alive, Upgrade"), ("connection", "X-User-ID")], true),
@@ -226,6 +226,8 @@ fn what_is_about_the_connection_is_said_in_one_way() {
         (&[("connection", "HOST")], false),
         (&[("connection", "close, content-length")], false),
         (&[("connection", "X-Forwarded-For")], false),
+        (&[("connection", "x-forwarded-host")], false),
+        (&[("connection", "a, x-forwarded-proto")], false),
         (&[("connection", "close"), ("connection", "Transfer-Encoding")], false),
         (&[("expect", "100-continue")], true),
         (&[("expect", "100-Continue")], true),
