@@ -244,6 +244,7 @@ async fn nothing_shown_holds_a_token_or_a_claim() {
     for part in text.split('.').chain(["0123456789abcdef", "a@b.c"]) {
         assert!(!shown.contains(part), "{shown}");
     }
+    assert_eq!(format!("{token:?}"), r#"Token { name: "web", .. }"#);
     assert!(shown.contains("web") && shown.contains(&(TODAY + 900).to_string()), "{shown}");
 }
 
