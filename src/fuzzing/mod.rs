@@ -20,7 +20,8 @@ mod head;
 mod log_line;
 mod path;
 mod range;
-mod world;
+// Tests of `proxy` use it as well.
+pub(crate) mod world;
 
 pub use config::config;
 pub use credentials::credentials;

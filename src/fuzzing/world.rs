@@ -71,23 +71,27 @@ pub(super) fn loader(variables: &[(&str, &str)]) -> Loader {
     }
 }
 
-/// The table of [`ROUTES`] before a service at this address.
-pub(super) fn table(loader: &Loader) -> Table {
-    match loader.compile(ROUTES) {
+fn table(loader: &Loader, routes: &str) -> Table {
+    match loader.compile(routes) {
         Load::Table(table) => *table,
         Load::Problems(report, _) => panic!("{report}"),
     }
 }
 
-/// A gateway of [`ROUTES`] that believes 10.0.0.0/8.
-pub(super) fn gateway(service: &str) -> Gateway {
+/// A gateway of [`ROUTES`] before a service at this address, that believes 10.0.0.0/8.
+pub(crate) fn gateway(service: &str) -> Gateway {
+    gateway_of(ROUTES, service)
+}
+
+/// The same with other routes.
+pub(crate) fn gateway_of(routes: &str, service: &str) -> Gateway {
     let files = folder();
     let loader = loader(&[("A", service), ("SECRET", SECRET), ("FILES", files.to_str().expect("a path in text"))]);
     let metrics = loader.metrics.clone();
     let access_log =
         AccessLog::start(&Destination::Off, metrics.access_log_dropped.clone()).expect("nothing is opened");
     let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
-    Gateway::new(table(&loader), loader.fleet.clone(), metrics, (Arc::new(access_log), None), trusted)
+    Gateway::new(table(&loader, routes), loader.fleet.clone(), metrics, (Arc::new(access_log), None), trusted)
 }
 
 /// The folder of the project that [`range`](super::range) serves.
@@ -95,12 +99,12 @@ fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/served"))
 }
 
-pub(super) fn today() -> Now {
+pub(crate) fn today() -> Now {
     Now { unix: TODAY, ..Now::read() }
 }
 
 /// The one token that is good: of the user 7, for an hour.
-pub(super) fn token() -> String {
+pub(crate) fn token() -> String {
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
     let payload = format!(r#"{{"user_id":"7","user_type":"patient","exp":{}}}"#, TODAY + 3600);

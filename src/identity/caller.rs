@@ -129,6 +129,19 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_says_where_the_token_came_from() {
+        let verified = Verified { claims: serde_json::Map::new(), expires: 7, generation: 0 };
+        let identity = Arc::new(Identity::new("a.b.c", verified, &[], None).unwrap());
+        assert_eq!(Caller::Missing.by(), None);
+        for by in [By::Header, By::Cookie] {
+            assert_eq!(Caller::Refused { why: Refused::Expired, by }.by(), Some(by));
+            assert_eq!(Caller::StoreDown { by }.by(), Some(by));
+            assert_eq!(Caller::KeysDown { by }.by(), Some(by));
+            assert_eq!(Caller::Known { identity: identity.clone(), by }.by(), Some(by));
+        }
+    }
+
+    #[test]
     fn claims_become_headers() {
         check(r#"{"id":"7"}"#, Ok(&[("x-id", "7")]));
         check(

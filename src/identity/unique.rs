@@ -62,10 +62,6 @@ impl<'de> Visitor<'de> for Values {
         Ok(value.into())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         while let Some(Unique(item)) = items.next_element()? {
@@ -112,5 +108,12 @@ mod tests {
             let error = serde_json::from_str::<UniqueObject>(text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_json_does_not_know_is_refused() {
+        use serde::de::value::{BytesDeserializer, Error};
+        let error = Unique::deserialize(BytesDeserializer::<Error>::new(b"x")).unwrap_err();
+        assert_eq!(error.to_string(), "invalid type: byte array, expected JSON");
     }
 }

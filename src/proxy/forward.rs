@@ -347,3 +347,6 @@ pub(super) fn to_client(ctx: &Ctx, head: &mut ResponseHeader) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,6 +111,13 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_shown_as_it_is_compared() {
+        for (written, shown) in [("API.example.org", "api.example.org"), ("*.Example.org", "*.example.org")] {
+            assert_eq!(written.parse::<Host>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
     fn an_authority_is_a_name_or_address_and_a_port() {
         for good in ["a", "a.b:80", "127.0.0.1:5000", "[::1]", "[::1]:80", "a_b.c", "a."] {
             assert!(is_authority(good), "{good}");

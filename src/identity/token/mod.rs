@@ -107,13 +107,12 @@ impl Token {
         self.headers.iter().map(|(name, _)| name).chain(sources)
     }
 
-    /// The cookies that no service may set or see: those the token comes in, and the one a login sets.
+    /// The cookies that no service may set or see: those the token comes in. The one a login sets is among them.
     pub fn own_cookies(&self) -> impl Iterator<Item = &str> {
-        let sources = self.sources.iter().filter_map(|source| match source {
+        self.sources.iter().filter_map(|source| match source {
             Source::Cookie { name } => Some(&**name),
             Source::Header { .. } => None,
-        });
-        sources.chain(self.cookie.as_ref().map(|cookie| &*cookie.name))
+        })
     }
 
     /// Whether a browser sends it by itself.

@@ -250,8 +250,61 @@ mod tests {
             (&modulus, &[1, 0, 0], "exponent"),
             (&[0x80; 1025], &[1, 0, 1], "8200 bits"),
             (&[], &[1, 0, 1], "0 bits"),
+            (&[0x7f; 256], &[1, 0, 1], "2047 bits"),
+            (&modulus, &[1, 0, 0, 0, 1], "exponent"),
         ] {
             assert!(PublicKey::from_rsa(modulus, exponent).expect_err(part).contains(part));
         }
+        for (modulus, exponent) in [(&[0x80; 1024][..], &[3][..]), (&[0x80; 256], &[1, 0, 0, 1])] {
+            assert!(PublicKey::from_rsa(modulus, exponent).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_key_in_bytes_has_the_length_of_its_curve() {
+        for (curve, length, first, is_good) in [
+            (Curve::P256, 65, 4, true),
+            (Curve::P384, 97, 4, true),
+            (Curve::P256, 64, 4, false),
+            (Curve::P256, 66, 4, false),
+            (Curve::P256, 97, 4, false),
+            (Curve::P384, 65, 4, false),
+            (Curve::P256, 65, 2, false),
+            (Curve::P256, 65, 5, false),
+            (Curve::P256, 0, 4, false),
+        ] {
+            let mut point = vec![7; length];
+            point.iter_mut().take(1).for_each(|byte| *byte = first);
+            assert_eq!(PublicKey::from_point(curve, &point).is_ok(), is_good, "{curve:?} {length} {first}");
+        }
+        for (length, is_good) in [(31, false), (32, true), (33, false)] {
+            assert_eq!(PublicKey::from_ed25519(&vec![7; length]).is_ok(), is_good, "{length}");
+        }
+    }
+
+    #[test]
+    fn keys_are_equal_when_they_say_yes_to_the_same_signatures() {
+        let ed25519 = |byte| PublicKey::from_ed25519(&[byte; 32]).unwrap();
+        let point = |byte| PublicKey::from_point(Curve::P256, &[&[4][..], &[byte; 64]].concat()).unwrap();
+        let rsa = |byte, exponent| PublicKey::from_rsa(&[byte; 256], &[exponent]).unwrap();
+        let pem = |text: &str| PublicKey::from_pem(text.as_bytes()).unwrap();
+        let keys = [
+            ed25519(1),
+            ed25519(2),
+            point(1),
+            point(2),
+            rsa(0x81, 3),
+            rsa(0x81, 5),
+            rsa(0x83, 3),
+            pem(pem::RSA_2048),
+            pem(pem::P384),
+        ];
+        for (n, one) in keys.iter().enumerate() {
+            for (m, other) in keys.iter().enumerate() {
+                assert_eq!(one == other, n == m, "{n} {m}");
+            }
+        }
+        assert_eq!(pem(pem::P384), pem(pem::P384));
+        assert_eq!(format!("{:?}", keys[2]), "PublicKey { serves: [ES256], .. }");
     }
 }

@@ -66,6 +66,7 @@ mod tests {
                     None
                 }
             };
+            assert_eq!(pace.is_waiting(), waits);
         }
         let too_slow = due.filter(|due| *due <= now).map(|due| (due - begin).as_secs());
         assert_eq!(too_slow, expected);

@@ -7,7 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+mod options;
+mod over;
 mod refresh;
+mod sessions;
+mod waited;
 
 use super::super::cookie::{SameSite, Secure};
 use super::super::key::SessionKey;
@@ -168,128 +172,6 @@ async fn a_cached_token_ends_on_time() {
     assert_eq!(token.verify(&text["cookie ".len()..], wall).await.unwrap_err(), Refused::Expired.into());
 }
 
-#[tokio::test]
-async fn a_session_lasts_as_long_as_asked_and_no_longer_than_its_token() {
-    let token = token();
-    for (token_seconds, ttl, at, expect) in
-        [(900, 900, 0, 900), (900, 60, 0, 60), (900, 3600, 0, 900), (900, 900, 100, 800), (900, 0, 0, 0)]
-    {
-        let text = token_of("7", token_seconds);
-        let start = today().later(at * SECOND);
-        let identity = token.verify(&text, start).await.unwrap();
-        let ttl = Duration::from_secs(ttl);
-        assert_eq!(token.open_session(&identity, ttl, None, start).await, Ok(Duration::from_secs(expect)));
-        if expect > 0 {
-            let last = start.later((expect as u32 - 1) * SECOND);
-            assert_eq!(ask(&token, &format!("cookie {text}"), last).await, "7 Cookie");
-        }
-        // The wall clock stands still, so it is the session that is over.
-        let end = Now { unix: start.unix, ..start.later(expect as u32 * SECOND) };
-        assert_eq!(ask(&token, &format!("cookie {text}"), end).await, "no session Cookie");
-    }
-    let late = token.verify(&token_of("8", 900), today()).await.unwrap();
-    assert_eq!(token.open_session(&late, SECOND, None, today().later(901 * SECOND)).await, Ok(Duration::ZERO));
-}
-
-#[tokio::test]
-async fn a_logout_ends_one_session_and_its_cache_entry() {
-    let token = token();
-    let [ana, bob] = ["ana", "bob"].map(|user| token_of(user, 900));
-    let identity = open(&token, &ana, today()).await;
-    open(&token, &bob, today()).await;
-    assert_eq!(token.end_session(&ana, today()).await, Ok(true));
-    assert_eq!(token.cache.len(), 1);
-    assert_eq!(ask(&token, &format!("cookie {ana}"), today()).await, "no session Cookie");
-    assert_eq!(ask(&token, &format!("cookie {bob}"), today()).await, "bob Cookie");
-    for unknown in [ana.as_str(), "", "bad", "a.b.c", "access_token:x"] {
-        assert_eq!(token.end_session(unknown, today()).await, Ok(false), "{unknown}");
-    }
-    assert_eq!((token.metrics.opened.get(), token.metrics.ended.get()), (2, 1));
-    // Signing in with the same token opens its session again.
-    token.open_session(&identity, 900 * SECOND, None, today()).await.unwrap();
-    assert_eq!(ask(&token, &format!("cookie {ana}"), today()).await, "ana Cookie");
-}
-
-#[tokio::test]
-async fn a_full_store_refuses_the_login() {
-    let metrics = metrics();
-    let token = Token::new(options(), None, Arc::new(MemoryStore::new(1, metrics.clone())), metrics).unwrap();
-    open(&token, &token_of("ana", 900), today()).await;
-    let bob = token.verify(&token_of("bob", 900), today()).await.unwrap();
-    assert_eq!(token.open_session(&bob, 900 * SECOND, None, today()).await, Err(PutError::Full));
-    assert_eq!((token.metrics.opened.get(), token.metrics.refused_full.get()), (1, 1));
-    assert_eq!(ask(&token, &format!("cookie {}", token_of("ana", 900)), today()).await, "ana Cookie");
-    let later = today().later(900 * SECOND);
-    assert_eq!(token.open_session(&bob, 900 * SECOND, None, later).await, Ok(Duration::ZERO));
-    assert_eq!(token.metrics.expired.get(), 1);
-}
-
-#[tokio::test]
-async fn without_a_session_a_good_token_is_enough() {
-    let store = Arc::new(Slow::default());
-    store.down.store(true, SeqCst);
-    let token = Token::new(TokenOptions { session: None, ..options() }, None, store, metrics()).unwrap();
-    let text = token_of("7", 900);
-    assert_eq!(ask(&token, &format!("bearer {text}"), today()).await, "7 Header");
-    let identity = token.verify(&text, today()).await.unwrap();
-    assert_eq!(token.open_session(&identity, 3600 * SECOND, None, today()).await, Ok(900 * SECOND));
-    assert_eq!(token.end_session(&text, today()).await, Ok(false));
-    assert_eq!(token.metrics.opened.get(), 0);
-}
-
-#[test]
-fn a_logout_is_seen_by_every_request_after_it() {
-    const ROUNDS: usize = 100;
-    const READERS: usize = 6;
-    let token = token();
-    let requests: Vec<_> = (0..ROUNDS).map(|round| token_of(&round.to_string(), 900)).collect();
-    let maps: Vec<_> = requests.iter().map(|text| headers(&format!("cookie {text}"))).collect();
-    // The latest round that was opened, whose logout has returned, and that a reader saw living; from 1.
-    let (opened, ended, seen) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-    let stale = AtomicUsize::new(0);
-    let is_known = |round: usize| matches!(token.identify_now(&maps[round - 1], today()), Some(Caller::Known { .. }));
-    std::thread::scope(|scope| {
-        for _ in 0..READERS {
-            scope.spawn(|| {
-                while ended.load(SeqCst) < ROUNDS {
-                    let gone = ended.load(SeqCst);
-                    let round = opened.load(SeqCst).max(1);
-                    if is_known(round) {
-                        seen.fetch_max(round, SeqCst);
-                        stale.fetch_add(usize::from(round <= gone), SeqCst);
-                    }
-                    // The one before was ended before the latest was opened.
-                    if round > 1 && is_known(round - 1) {
-                        stale.fetch_add(1, SeqCst);
-                    }
-                }
-            });
-        }
-        // Also when an assertion fails: a test that fails must not hang.
-        let _let_readers_go = LastRound(&ended);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        for (round, text) in (1..).zip(&requests) {
-            runtime.block_on(open(&token, text, today()));
-            opened.store(round, SeqCst);
-            // The logout comes while they are busy with this session.
-            while seen.load(SeqCst) < round {
-                std::thread::yield_now();
-            }
-            assert_eq!(runtime.block_on(token.end_session(text, today())), Ok(true));
-            ended.store(round, SeqCst);
-        }
-    });
-    assert_eq!(stale.into_inner(), 0);
-}
-
-struct LastRound<'a>(&'a AtomicUsize);
-
-impl Drop for LastRound<'_> {
-    fn drop(&mut self) {
-        self.0.store(usize::MAX, SeqCst);
-    }
-}
-
 /// A store that never answers at once.
 #[derive(Default)]
 struct Slow {
@@ -353,143 +235,6 @@ impl SessionStore for Slow {
 }
 
 #[tokio::test]
-async fn the_answer_of_a_store_that_is_waited_for_is_believed_for_max_staleness() {
-    let store = Arc::new(Slow::default());
-    let token = over(&store);
-    let text = format!("cookie {}", token_of("7", 900));
-    open(&token, &text["cookie ".len()..], today()).await;
-    let start = today();
-    for (milliseconds, expect, asked) in [
-        (0, "7 Cookie", 1),
-        (1, "7 Cookie", 1),
-        (1999, "7 Cookie", 1),
-        (2000, "7 Cookie", 2),
-        (3999, "7 Cookie", 2),
-        (4000, "7 Cookie", 3),
-    ] {
-        let now = start.later(Duration::from_millis(milliseconds));
-        let must_wait = store.asked.load(SeqCst) < asked;
-        assert_eq!(token.identify_now(&headers(&text), now).is_none(), must_wait, "{milliseconds}");
-        assert_eq!(ask(&token, &text, now).await, expect);
-        assert_eq!(store.asked.load(SeqCst), asked, "{milliseconds}");
-    }
-    // Ended by another gateway, which tells nobody.
-    store.keys.lock().unwrap().clear();
-    assert_eq!(ask(&token, &text, start.later(Duration::from_millis(5999))).await, "7 Cookie");
-    assert_eq!(ask(&token, &text, start.later(Duration::from_millis(6000))).await, "no session Cookie");
-    // A "no" is not kept: the session may be opened at any moment.
-    open(&token, &text["cookie ".len()..], today()).await;
-    assert_eq!(ask(&token, &text, start.later(Duration::from_millis(6001))).await, "7 Cookie");
-}
-
-#[tokio::test]
-async fn an_outage_refuses_nobody_and_ends_nothing() {
-    let store = Arc::new(Slow::default());
-    let token = over(&store);
-    let [ana, bob] = ["ana", "bob"].map(|user| token_of(user, 900));
-    open(&token, &ana, today()).await;
-    let identity = open(&token, &bob, today()).await;
-    let start = today();
-    assert_eq!(ask(&token, &format!("cookie {ana}"), start).await, "ana Cookie");
-    store.down.store(true, SeqCst);
-    assert_eq!(ask(&token, &format!("cookie {ana}"), start).await, "ana Cookie");
-    assert_eq!(ask(&token, &format!("cookie {bob}"), start).await, "store down Cookie");
-    assert_eq!(token.end_session(&ana, start).await, Err(StoreDown));
-    assert_eq!(token.open_session(&identity, SECOND, None, start).await, Err(PutError::Down));
-    assert_eq!(ask(&token, &format!("cookie {ana}"), start.later(SECOND)).await, "ana Cookie");
-    assert_eq!(ask(&token, &format!("cookie {ana}"), start.later(2 * SECOND)).await, "store down Cookie");
-    assert_eq!(ask(&token, "cookie bad", start).await, "invalid Cookie");
-    assert_eq!(token.metrics.store_down.get(), 4);
-    store.down.store(false, SeqCst);
-    for (user, text) in [("ana", ana), ("bob", bob)] {
-        assert_eq!(ask(&token, &format!("cookie {text}"), start.later(2 * SECOND)).await, format!("{user} Cookie"));
-    }
-}
-
-#[tokio::test]
-async fn an_answer_that_was_on_its_way_during_a_logout_is_not_kept() {
-    let (store, text) = (Arc::new(Slow::default()), token_of("7", 900));
-    let token = Arc::new(over(&store));
-    open(&token, &text, today()).await;
-    store.held.store(true, SeqCst);
-    let early = tokio::spawn({
-        let (token, text) = (token.clone(), format!("cookie {text}"));
-        async move { ask(&token, &text, today()).await }
-    });
-    store.waiting.notified().await;
-    store.held.store(false, SeqCst);
-    assert_eq!(token.end_session(&text, today()).await, Ok(true));
-    store.release.notify_one();
-    // The request began before the logout and may be served; the next one may not.
-    assert_eq!(early.await.unwrap(), "7 Cookie");
-    assert_eq!(ask(&token, &format!("cookie {text}"), today()).await, "no session Cookie");
-}
-
-#[tokio::test]
-async fn an_answer_that_came_while_a_logout_was_on_its_way_is_not_kept() {
-    let (store, text) = (Arc::new(Slow::default()), token_of("7", 900));
-    let token = Arc::new(over(&store));
-    open(&token, &text, today()).await;
-    store.held.store(true, SeqCst);
-    let logout = tokio::spawn({
-        let (token, text) = (token.clone(), text.clone());
-        async move { token.end_session(&text, today()).await }
-    });
-    store.waiting.notified().await;
-    store.held.store(false, SeqCst);
-    assert_eq!(ask(&token, &format!("cookie {text}"), today()).await, "7 Cookie");
-    store.release.notify_one();
-    assert_eq!(logout.await.unwrap(), Ok(true));
-    assert_eq!(ask(&token, &format!("cookie {text}"), today()).await, "no session Cookie");
-}
-
-#[tokio::test]
-async fn cookies_are_set_and_cleared_as_configured() {
-    let token = token();
-    let text = token_of("7", 900);
-    let identity = token.verify(&text, today()).await.unwrap();
-    assert_eq!(
-        token.set_cookie(&identity, 900 * SECOND, today(), false).unwrap(),
-        format!(
-            "predicthealth_jwt={text}; Expires=Fri, 15 Jan 2027 08:15:00 GMT; Max-Age=900; HttpOnly; Path=/; SameSite=Lax"
-        )
-    );
-    assert_eq!(
-        token.clear_cookie(true).unwrap(),
-        "predicthealth_jwt=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Secure; HttpOnly; Path=/; SameSite=Lax"
-    );
-    let without =
-        Token::new(TokenOptions { cookie: None, ..options() }, None, Arc::new(Slow::default()), metrics()).unwrap();
-    assert_eq!(without.set_cookie(&identity, SECOND, today(), false), None);
-    assert_eq!(without.clear_cookie(false), None);
-}
-
-#[test]
-fn options_that_can_have_no_effect_are_refused() {
-    let header = || Source::Header { name: AUTHORIZATION, scheme: "Bearer".into() };
-    let id = HeaderName::from_static("x-user-id");
-    for (options, why) in [
-        (TokenOptions { sources: vec![], ..options() }, "looked for nowhere"),
-        (TokenOptions { sources: vec![header(), header()], cookie: None, ..options() }, "written twice"),
-        (TokenOptions { sources: vec![Source::Cookie { name: "a b".into() }], ..options() }, "`a b` is no cookie name"),
-        (TokenOptions { sources: vec![header()], ..options() }, "never read"),
-        (
-            TokenOptions { identity: vec![(id.clone(), claim("a")), (id, claim("b"))], ..options() },
-            "`x-user-id` would be written twice",
-        ),
-        (TokenOptions { identity: vec![(AUTHORIZATION, claim("a"))], ..options() }, "carries the token itself"),
-        (TokenOptions { cached: 0, ..options() }, "at least one"),
-        (
-            TokenOptions { verify: VerifyOptions { key: secret(b""), ..verify_options() }, ..options() },
-            "the secret is empty",
-        ),
-    ] {
-        let error = Token::new(options, None, Arc::new(Slow::default()), metrics()).expect_err(why);
-        assert!(error.contains(why), "{error}");
-    }
-}
-
-#[tokio::test]
 async fn nothing_shown_holds_a_token_or_a_claim() {
     let token = token();
     let text = token_of("7", 900);
@@ -499,6 +244,7 @@ async fn nothing_shown_holds_a_token_or_a_claim() {
     for part in text.split('.').chain(["0123456789abcdef", "a@b.c"]) {
         assert!(!shown.contains(part), "{shown}");
     }
+    assert_eq!(format!("{token:?}"), r#"Token { name: "web", .. }"#);
     assert!(shown.contains("web") && shown.contains(&(TODAY + 900).to_string()), "{shown}");
 }
 

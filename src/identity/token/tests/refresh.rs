@@ -1,5 +1,7 @@
 //! Tokens that are about to run out, with an issuer that does what it is told.
 
+mod due;
+
 use std::sync::atomic::AtomicU64;
 
 use super::super::super::refresh::{Issued, Issuer};
@@ -12,8 +14,10 @@ struct Auth {
     asked: Mutex<Vec<Option<String>>>,
     given: AtomicU64,
     fails: AtomicBool,
-    /// Gives out tokens of this user instead.
+    /// Gives out tokens with this `user_id` instead, as JSON has it.
     other: Mutex<Option<String>>,
+    /// Gives out tokens that end then instead, unless it is 0.
+    until: AtomicU64,
     held: AtomicBool,
     release: Notify,
 }
@@ -31,16 +35,25 @@ impl Issuer for Asked {
             return Err("it answered 500".into());
         }
         let user = self.0.other.lock().unwrap().clone();
-        let user = user.unwrap_or_else(|| old.claims["user_id"].as_str().unwrap().to_owned());
+        let user = user.unwrap_or_else(|| old.claims["user_id"].to_string());
         let n = self.0.given.fetch_add(1, SeqCst) + 1;
-        let token = token_for(&user, 900 + 2 * n);
+        let end = match self.0.until.load(SeqCst) {
+            0 => Now::read().unix + 900 + 2 * n,
+            until => until,
+        };
+        let token = token_until(&user, end);
         Ok(Issued { token, lifetime: None, refresh_token: Some(format!("r{n}").into()) })
     }
 }
 
 /// A good token at this very moment: refreshing reads the clock itself.
 fn token_for(user: &str, seconds: u64) -> String {
-    sign(HS256, format!(r#"{{"user_id":"{user}","exp":{}}}"#, Now::read().unix + seconds))
+    token_until(&format!("\"{user}\""), Now::read().unix + seconds)
+}
+
+/// With a `user_id` as JSON has it.
+fn token_until(user: &str, end: u64) -> String {
+    sign(HS256, format!(r#"{{"user_id":{user},"exp":{end}}}"#))
 }
 
 fn same() -> Vec<ClaimPath> {
@@ -89,6 +102,7 @@ async fn is_signed_in(token: &Token, text: &str) -> bool {
 #[tokio::test]
 async fn a_token_that_runs_out_gets_one_successor_and_every_answer_carries_it() {
     let it = world();
+    assert!(it.token.is_refreshed());
     let (early, due) = (token_for("7", 300), token_for("7", 100));
     sign_in(&it.token, &early, 0).await;
     sign_in(&it.token, &due, 0).await;
@@ -234,10 +248,16 @@ async fn the_next_token_is_the_same_persons_or_none() {
     let it = world();
     let due = token_for("7", 100);
     sign_in(&it.token, &due, 0).await;
-    *it.auth.other.lock().unwrap() = Some("8".into());
+    *it.auth.other.lock().unwrap() = Some(r#""8""#.into());
     assert_eq!(request(&it.token, "cookie", &due).await, None);
     assert!(is_signed_in(&it.token, &due).await);
     assert_eq!(it.token.metrics.refresh_failed.get(), 1);
+    // Two tokens that are nobody's are not the same person's.
+    let due = token_until("null", Now::read().unix + 100);
+    sign_in(&it.token, &due, 0).await;
+    *it.auth.other.lock().unwrap() = Some("null".into());
+    assert_eq!(request(&it.token, "cookie", &due).await, None);
+    assert_eq!(it.token.metrics.refresh_failed.get(), 2);
 }
 
 #[tokio::test]

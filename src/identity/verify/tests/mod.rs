@@ -1,6 +1,7 @@
 //! Tokens, good and bad, as text. Most bad ones here are accepted by `jsonwebtoken` itself or by a gateway of renown.
 
 mod attacks;
+mod reasons;
 
 use super::super::testkit::{HS256, SECRET, TODAY, claim, options, secret, sign, sign_with, today};
 use base64::Engine;
@@ -347,5 +348,5 @@ fn no_secret_is_shown() {
     let secret = b"sesame sesame sesame sesame sesame".to_vec();
     let options = VerifyOptions { key: self::secret(&secret), ..options() };
     let shown = format!("{options:?} {:?}", Verifier::new(options.clone()).unwrap());
-    assert!(!shown.contains("sesame") && !shown.contains("115, 101"), "{shown}");
+    assert_eq!(shown, "VerifyOptions { algorithms: [HS256], .. } Verifier { algorithms: [HS256], .. }");
 }
