@@ -33,6 +33,10 @@ impl Failure {
             return fault.map_or(Failure::Known(reason), Failure::Service);
         }
         match (error.esource(), error.etype()) {
+            // Pingora waits for the service while the client still sends.
+            (ErrorSource::Upstream, ErrorType::ReadTimedout) if guard::waits_for_client() => {
+                Failure::Known(Reason::ClientTooSlow)
+            }
             (
                 _,
                 ErrorType::ConnectTimedout
@@ -54,14 +58,17 @@ impl Failure {
             | (ErrorSource::Downstream | ErrorSource::Unset, ErrorType::WriteTimedout) => {
                 Failure::Known(Reason::ClientTooSlow)
             }
-            (ErrorSource::Downstream, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed) => {
-                Failure::ClientGone
-            }
+            // Over HTTP/2 a client that leaves resets its stream.
+            (
+                ErrorSource::Downstream,
+                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error,
+            ) => Failure::ClientGone,
             (ErrorSource::Downstream, _) => Failure::Known(Reason::Malformed),
             // A write of ours carries no source.
-            (ErrorSource::Unset, ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed) => {
-                Failure::ClientGone
-            }
+            (
+                ErrorSource::Unset,
+                ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error,
+            ) => Failure::ClientGone,
             _ => Failure::Own,
         }
     }

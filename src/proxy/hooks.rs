@@ -74,15 +74,16 @@ impl ProxyHttp for Gateway {
                 *timeout = Some(timeout.map_or(left, |t| t.min(left)));
             }
         }
-        if !session.is_http2() {
-            // Pingora's wait for the service runs while the client still sends, and in a stream that is quiet by nature. The guard
-            // knows whose turn it is; only for HTTP/2, where it can't make anybody answer, Pingora's own timeout stays. The rest of
-            // the request's time bounds it here, for a service that takes nothing: then nobody reads from the client either. A moment
-            // more, so that the guard, which knows whose fault it is, is never second.
+        let is_uploaded = session.as_downstream_mut().is_body_done();
+        if session.is_http2() {
+            if left.is_none() {
+                guard::patience(response);
+            }
+        } else {
             guard::is_held_back(body::expects_continue(session));
             guard::patience(response);
-            peer.options.read_timeout = left.map(|left| left + AFTER_THE_GUARD);
         }
+        peer.options.read_timeout = backstop(session.is_http2(), is_uploaded, response, left);
         Ok(Box::new(peer))
     }
 
@@ -272,6 +273,25 @@ impl ProxyHttp for Gateway {
     }
 }
 
+/// How long Pingora waits for the service at a time. It does so while the client still sends, and in a stream that is quiet by
+/// nature; the guard knows whose turn it is, and this is for what the guard can't end with an answer. A moment more than the guard,
+/// which knows whose fault it is and must never be second.
+fn backstop(is_http2: bool, is_uploaded: bool, response: Option<Duration>, left: Option<Duration>) -> Option<Duration> {
+    // A stream: its head is the guard's to wait for.
+    let left = left?;
+    let wait = match (is_http2, is_uploaded) {
+        // Where the guard can make nobody answer, this is the time itself.
+        (true, true) => return Some(response.map_or(left, |response| response.min(left))),
+        // The client may pause, and is too slow before the service is.
+        (true, false) => response.zip(guard::stall()).map(|(response, stall)| response.max(stall)),
+        // A client that sends its next request already is read no further, and what the guard says there is not heard.
+        (false, true) => response,
+        // For a service that takes nothing: then nobody reads from the client either.
+        (false, false) => None,
+    };
+    Some(wait.map_or(left, |wait| wait.min(left)) + AFTER_THE_GUARD)
+}
+
 impl Gateway {
     /// The answer to an exchange that failed on its way, if none was begun. Returns its status.
     async fn answer_failure(&self, session: &mut Session, ctx: &mut Ctx, reason: Reason) -> u16 {
@@ -285,7 +305,10 @@ impl Gateway {
         let refusal = Refusal::from(reason);
         match respond::refuse(session, ctx, refusal, By::Engine).await {
             Ok(()) => session.response_written().map_or(0, |head| head.status.as_u16()),
-            Err(e) if *e.etype() == ErrorType::WriteError || *e.etype() == ErrorType::ConnectionClosed => 0,
+            // Whoever it was for has left.
+            Err(e) if matches!(e.etype(), ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error) => {
+                0
+            }
             Err(e) => {
                 log::error!(
                     "request {}: the answer to a failure can't be written: {}",

@@ -14,6 +14,7 @@ services:
   slow: { peers: ["${A}"], timeouts: { response: 20s } }
 routes:
   - { name: timed, match: "/timed/{rest...}", auth: public, forward: { service: a, path: "/{rest}" }, limits: { body: 64MiB, time: 2s } }
+  - { name: long, match: "/long/{rest...}", auth: public, forward: { service: a, path: "/{rest}" }, limits: { time: 20s } }
   - { name: open, match: "/open/{rest...}", auth: public, forward: { service: a, path: "/{rest}" }, limits: { body: 64MiB, time: none } }
   - { name: slow, match: "/slow/{rest...}", auth: public, forward: { service: slow, path: "/{rest}" } }
   - { name: brief, match: "/brief/{rest...}", auth: public, forward: { service: slow, path: "/{rest}" }, limits: { time: 1s } }
@@ -39,6 +40,18 @@ async fn all_is_over(gateway: &Gateway) {
     for gauge in ["hilum_connections", "hilum_requests_in_flight", "hilum_peer_in_flight"] {
         gateway.counts(gauge, &[], |n| n == 0.0).await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_its_next_request_early_is_told_of_a_silent_service_all_the_same() {
+    let (gateway, _service) = before(puppet).await;
+    let mut client = gateway.connect().await;
+    let since = Instant::now();
+    client.write(&message("GET /timed/silent")).await;
+    client.write(&message("GET /timed/echo")).await;
+    expect("the first", &client.read(false).await, "504 peer_timeout");
+    assert!(since.elapsed() < Duration::from_millis(1500), "as soon as to anybody: {:?}", since.elapsed());
+    all_is_over(&gateway).await;
 }
 
 #[tokio::test]
@@ -84,7 +97,7 @@ async fn a_client_that_pauses_in_a_download_gets_all_of_it() {
     let pieces = (0..8).fold(Reply::new().chunked(&[]), |reply, _| reply.chunk(&piece)).last_chunk();
     let (gateway, _service) =
         before(move |seen| if seen.target == "/pieces" { pieces.clone() } else { whole.clone() }).await;
-    let paths = ["timed/whole", "timed/pieces", "open/whole", "open/pieces"];
+    let paths = ["long/whole", "long/pieces", "open/whole", "open/pieces"];
     let mut clients = Vec::new();
     for path in paths {
         let mut client = gateway.connect().await;

@@ -9,6 +9,7 @@ mod floods;
 mod harness;
 mod hpack;
 mod slow;
+mod turns;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -20,11 +21,13 @@ use wire::{Wire, fields, frame};
 
 const ROUTES: &str = r#"
 version: 1
-services: { a: { peers: ["${A}"] } }
+services: { a: { peers: ["${A}"] }, hasty: { peers: ["${A}"], timeouts: { response: 500ms } } }
 defaults: { auth: public }
 routes:
   - { match: "/{rest...}", forward: { service: a }, limits: { time: 2s } }
   - { match: "/open/{rest...}", forward: { service: a, path: "/{rest}" }, limits: { time: none } }
+  - { match: "/hasty/{rest...}", forward: { service: hasty, path: "/{rest}" }, limits: { time: 10s } }
+  - { match: "/stream/{rest...}", forward: { service: hasty, path: "/{rest}" }, limits: { time: none } }
   - { match: "/whole/{rest...}", forward: { service: a, path: "/{rest}" }, limits: { time: 30s }, reply: { 418: { json: {} } } }
   - { match: "/small/{rest...}", forward: { service: a, path: "/{rest}" }, limits: { body: 10B } }
   - { match: "/cookies/{rest...}", forward: { service: a, path: "/{rest}", cookies: pass } }

@@ -174,6 +174,11 @@ pub fn stall() -> Option<Duration> {
     with(|exchange| exchange.stall)
 }
 
+/// Whether this task waits for its client.
+pub fn waits_for_client() -> bool {
+    with(Exchange::waits_for_client).unwrap_or(false)
+}
+
 /// The client has sent all of its request.
 pub fn is_uploaded() {
     with(|exchange| exchange.is_uploaded.store(true, Relaxed));

@@ -32,7 +32,7 @@ use tokio::time::Sleep;
 
 pub use exchange::{
     Overdue, body_follows, deadline, entrance, head_is_complete, is_held_back, is_ill_framed, is_uploaded, lend,
-    overdue, patience, progress, received, stall,
+    overdue, patience, progress, received, stall, waits_for_client,
 };
 pub use wire::Framing;
 use wire::Wire;
