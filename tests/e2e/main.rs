@@ -26,6 +26,7 @@ mod identity;
 mod jwks;
 mod login;
 mod pages;
+mod peers_tls;
 mod proxy_protocol;
 mod rates;
 mod records;
