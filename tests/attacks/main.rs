@@ -11,6 +11,7 @@ mod files;
 mod harness;
 mod index;
 mod logs;
+mod others;
 mod properties;
 mod services;
 #[path = "../e2e/world.rs"]
