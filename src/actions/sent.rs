@@ -1,5 +1,5 @@
-//! The JSON that a client sent, where Hilum reads it itself. What a service could read differently is refused: another type, or a
-//! name that stands twice in one object.
+//! The JSON that a client sent, where Hilum reads it itself. What a service could read differently is refused: another type, a
+//! coding that it would undo and Hilum does not, or a name that stands twice in one object.
 
 use http::{HeaderMap, header};
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub enum Sent {
 
 impl Sent {
     /// # Errors
-    /// `content_type`: there is a body, and it does not say that it is JSON.
+    /// `content_type`: there is a body, and it does not say that it is JSON as it stands.
     pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Sent, Reason> {
         if body.is_empty() {
             return Ok(Sent::Nothing);
@@ -45,8 +45,16 @@ pub fn object(headers: &HeaderMap, body: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// `application/json`, or a type built on it (RFC 6839).
+/// `application/json`, or a type built on it (RFC 6839), and not encoded: bytes that are JSON may be something else once a service has
+/// decoded them.
 pub fn says_json(headers: &HeaderMap) -> bool {
+    if headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return false;
+    }
     let mut lines = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return false };
     let Ok(text) = line.to_str() else { return false };
@@ -65,6 +73,22 @@ mod tests {
             headers.append(header::CONTENT_TYPE, kind.parse().unwrap());
         }
         assert_eq!(object(&headers, body.as_bytes()), expected, "{kinds:?} {body}");
+    }
+
+    #[test]
+    fn what_is_encoded_says_nothing() {
+        for (coding, expected) in [
+            ("identity", Ok(())),
+            ("Identity", Ok(())),
+            ("gzip", Err(Reason::ContentType)),
+            ("identity, br", Err(Reason::ContentType)),
+            ("", Err(Reason::ContentType)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(header::CONTENT_TYPE, "application/json".parse().unwrap());
+            headers.append(header::CONTENT_ENCODING, coding.parse().unwrap());
+            assert_eq!(object(&headers, b"{}"), expected, "{coding}");
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         Err(reports) => return tell(&reports, false),
     };
     let log = conf.log();
-    start_log(log.level());
     let metrics = loader.metrics.clone();
+    start_log(log.level(), metrics.log_left_out.clone());
     server::count_panics(&metrics);
     for token in table.tokens.iter().filter(|token| token.has_weak_secret()) {
         log::warn!(

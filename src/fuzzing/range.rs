@@ -1,8 +1,9 @@
 //! Conditions and ranges of a request → what of a file is sent.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::world;
+use crate::actions::files::conditions::HEADERS;
 use crate::actions::{Action, Content};
 use crate::proxy::Gateway;
 
@@ -10,22 +11,13 @@ thread_local! {
     static GATEWAY: Gateway = world::gateway("http://127.0.0.1:1");
 }
 
-const NAMES: [HeaderName; 6] = [
-    header::RANGE,
-    header::IF_RANGE,
-    header::IF_MATCH,
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_UNMODIFIED_SINCE,
-];
-
 /// What is sent is the part that was announced. The first byte of a line says which header it is.
 pub fn range(data: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n').take(16) {
         let Some((kind, value)) = line.split_first() else { continue };
         if let Ok(value) = HeaderValue::from_bytes(value) {
-            headers.append(NAMES[usize::from(*kind) % NAMES.len()].clone(), value);
+            headers.append(HEADERS[usize::from(*kind) % HEADERS.len()].clone(), value);
         }
     }
     GATEWAY.with(|gateway| {

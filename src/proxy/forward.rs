@@ -9,6 +9,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use super::Ctx;
 use super::front_door::host_of;
 use crate::actions::Action;
+use crate::actions::files::conditions;
 use crate::actions::forward::Passes;
 use crate::identity::Caller;
 use crate::table::Table;
@@ -219,19 +220,8 @@ pub(super) fn replace_body(head: &mut RequestHeader) {
 pub(super) fn own_head(client: &RequestHeader) -> RequestHeader {
     let mut head = client.clone();
     edit(&mut head, |headers| {
-        for name in nominated(&client.headers).chain(HOP_BY_HOP) {
-            headers.remove(name);
-        }
-        for name in [
-            header::CONTENT_LENGTH,
-            header::EXPECT,
-            header::RANGE,
-            header::IF_RANGE,
-            header::IF_MATCH,
-            header::IF_NONE_MATCH,
-            header::IF_MODIFIED_SINCE,
-            header::IF_UNMODIFIED_SINCE,
-        ] {
+        let of_its_body = [header::CONTENT_LENGTH, header::EXPECT];
+        for name in nominated(&client.headers).chain(HOP_BY_HOP).chain(of_its_body).chain(conditions::HEADERS) {
             headers.remove(name);
         }
         // What is read here must be readable.

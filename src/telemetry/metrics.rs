@@ -22,6 +22,7 @@ pub struct Metrics {
     pub panics: IntCounter,
     pub operators_refused: IntCounter,
     pub access_log_dropped: IntCounter,
+    pub log_left_out: IntCounter,
     unmatched: RouteMetrics,
 }
 
@@ -85,6 +86,10 @@ impl Metrics {
             access_log_dropped: counter(
                 "hilum_access_log_dropped_total",
                 "Access-log lines that were dropped because the writer could not keep up.",
+            )?,
+            log_left_out: counter(
+                "hilum_log_left_out_total",
+                "Lines of diagnostics that were left out because there had been a hundred of the same kind within a second.",
             )?,
             requests,
             seconds,

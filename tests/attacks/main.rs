@@ -10,6 +10,8 @@ mod files;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod index;
+mod logs;
+mod others;
 mod properties;
 mod services;
 #[path = "../e2e/world.rs"]
@@ -18,7 +20,7 @@ mod world;
 
 use case::{Answer, Case, cases};
 use harness::*;
-use world::{SECRET, TOKENS, token};
+use world::{SECRET, TOKENS, has, token};
 
 const ROUTES: &str = include_str!("routes.yaml");
 
@@ -126,23 +128,16 @@ fn fits(case: &Case, expected: &Answer, got: Option<&Response>) -> Result<(), St
         let may_close = expected.either.iter().any(|one| one == "closed");
         return if may_close { Ok(()) } else { Err(format!("closed, and not {:?}", expected.either)) };
     };
-    let said = format!("{} {}", got.status, got.reason());
-    let first = said.trim();
-    if !expected.either.iter().any(|one| one == first) {
+    let first = said(got);
+    if !expected.either.contains(&first) {
         return Err(format!("{first}, and not {:?}", expected.either));
     }
-    compare(&case.title, got, &[&[first.to_owned()], &expected.holds[..]].concat().join("\n"))
+    compare(&case.title, got, &[&[first], &expected.holds[..]].concat().join("\n"))
 }
 
-fn has(seen: &Seen, line: &str) -> bool {
-    if let Some(name) = line.strip_prefix('!') {
-        return seen.header(name).is_none();
-    }
-    if let Some(body) = line.strip_prefix('=') {
-        return seen.body == body.trim_start().as_bytes();
-    }
-    let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("no expectation: {line}"));
-    seen.header(name).is_some_and(|got| value == "*" || got == value)
+/// The status, and the reason if Hilum gives one.
+fn said(answer: &Response) -> String {
+    format!("{} {}", answer.status, answer.reason()).trim().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

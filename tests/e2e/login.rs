@@ -134,6 +134,20 @@ async fn a_sign_in_opens_a_session_and_a_sign_out_ends_it() {
 }
 
 #[tokio::test]
+async fn sessions_in_memory_end_with_the_process() {
+    let token = token("patient");
+    let (mut gateway, service) = with(answer(&token, "900")).await;
+    expect("login", &gateway.send(&login("/login", "")).await, "200");
+    expect("before", &gateway.send(&me(&token)).await, "200");
+    assert!(gateway.stop().await.success());
+    // Whoever had signed out stays signed out, and who had not signs in again: nobody is let in by a session that is not known.
+    let next = with_service(&service).await;
+    expect("after", &next.send(&me(&token)).await, "401 session_unknown");
+    expect("again", &next.send(&login("/login", "")).await, "200");
+    expect("and there it is", &next.send(&me(&token)).await, "200");
+}
+
+#[tokio::test]
 async fn what_is_sent_and_shown_is_shaped() {
     let (gateway, service) = with(answer(&token("patient"), "900")).await;
     let shaped = "200\n{\"hello\":\"7\",\"kind\":\"bearer\"}\nset-cookie: *";

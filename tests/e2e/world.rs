@@ -78,9 +78,13 @@ pub(crate) async fn sees(gateway: &Gateway, service: &Service, cases: &[(&str, &
     }
 }
 
-fn has(seen: &Seen, line: &str) -> bool {
+/// Whether a line holds of a request: `name: value`, `!name` for none, `= text` for its body.
+pub(crate) fn has(seen: &Seen, line: &str) -> bool {
     if let Some(name) = line.strip_prefix('!') {
         return seen.header(name).is_none();
+    }
+    if let Some(body) = line.strip_prefix('=') {
+        return seen.body == body.trim_start().as_bytes();
     }
     let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("no expectation: {line}"));
     seen.header(name).is_some_and(|got| value == "*" || got == value)

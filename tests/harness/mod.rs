@@ -5,7 +5,7 @@
 //! gateway.rs   the process: its files, addresses, log, signals      metrics.rs   what it counts
 //! service.rs   a service on a port of its own                        script.rs    what it does with a request
 //! recorder.rs  a service that takes nothing but whole requests by the letter
-//! redis.rs     a real Redis to kill and freeze
+//! redis.rs     a real Redis to kill and freeze                       canary.rs    another client, on a thread of its own
 //! tls.rs       certificates, and clients that speak TLS and HTTP/2
 //! client.rs    a connection of a client                              expect.rs    requests and expectations as text
 //! ```
@@ -14,6 +14,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
 
+mod canary;
 mod client;
 mod expect;
 mod gateway;
@@ -27,6 +28,7 @@ pub(crate) mod tls;
 use std::future::Future;
 use std::time::Duration;
 
+pub(crate) use canary::Canary;
 pub(crate) use client::{Client, Response};
 pub(crate) use expect::{check, compare, expect, message};
 pub(crate) use gateway::{AUDIT_KEY, Builder, Gateway};

@@ -1,9 +1,7 @@
 //! Floods: whatever a client sends without end, its own connection ends for it, and nobody else waits.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, interval_at};
@@ -12,45 +10,22 @@ use super::harness::*;
 use super::wire::{fields, frame};
 use super::*;
 
-/// Another client, on a thread and a connection of its own: how long each of its requests took.
-struct Canary {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Duration>>,
-}
-
-impl Canary {
-    fn start(dialer: Dialer, to: SocketAddr) -> Canary {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stops = stop.clone();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let mut client = dialer.http2(to, "a.test").await;
-                let mut ticks = interval(Duration::from_millis(3));
-                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                let mut took = Vec::new();
-                while !stops.load(SeqCst) {
-                    ticks.tick().await;
-                    let since = Instant::now();
-                    let answer = client.send("a.test", "GET /echo").await.expect("the canary is answered");
-                    assert_eq!(answer.status, 200);
-                    took.push(since.elapsed());
-                }
-                took
-            })
-        });
-        Canary { stop, thread }
-    }
-
-    /// Lets it ask for so long.
-    async fn lives(&self, time: Duration) {
-        interval_at((Instant::now() + time).into(), time).tick().await;
-    }
-
-    fn stop(self) -> Vec<Duration> {
-        self.stop.store(true, SeqCst);
-        self.thread.join().expect("every request of the canary is answered")
-    }
+/// Another client, on a connection of its own: how long each of its requests took.
+fn canary(dialer: Dialer, to: SocketAddr) -> Canary<Vec<Duration>> {
+    Canary::start(move |stops| async move {
+        let mut client = dialer.http2(to, "a.test").await;
+        let mut ticks = interval(Duration::from_millis(3));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut took = Vec::new();
+        while !stops.load(SeqCst) {
+            ticks.tick().await;
+            let since = Instant::now();
+            let answer = client.send("a.test", "GET /echo").await.expect("the canary is answered");
+            assert_eq!(answer.status, 200);
+            took.push(since.elapsed());
+        }
+        took
+    })
 }
 
 fn p99(mut took: Vec<Duration>) -> Duration {
@@ -128,17 +103,21 @@ async fn floods_end_their_own_connection_and_nobody_else_waits() {
     let service = Service::start(puppet).await;
     let url = service.url();
     let world = World::alone("connections: { header: 1s, idle: 3s }", service, &url).await;
+    // Nobody floods this one: what its client waits for is the machine, which the flood shares.
+    let service = Service::start(puppet).await;
+    let url = service.url();
+    let bystander = World::alone("connections: { header: 1s, idle: 3s }", service, &url).await;
     let memory = world.gateway.memory();
     let mut wrong = Vec::new();
     for (case, bytes, expected) in floods() {
         // Again, should somebody else have taken the machine: what the flood itself does it does each time.
         let mut waited = Vec::new();
         loop {
-            let canary = || Canary::start(world.ca.dialer(&["h2"]), world.gateway.address());
-            let quiet = canary();
-            quiet.lives(ROUND).await;
+            let start = |of: &World| canary(of.ca.dialer(&["h2"]), of.gateway.address());
+            let quiet = start(&world);
+            interval_at((Instant::now() + ROUND).into(), ROUND).tick().await;
             let quiet = p99(quiet.stop());
-            let beside = canary();
+            let (beside, spared) = (start(&world), start(&bystander));
             let since = Instant::now();
             while since.elapsed() < ROUND {
                 let mut wire = world.wire().await;
@@ -149,13 +128,13 @@ async fn floods_end_their_own_connection_and_nobody_else_waits() {
                     break;
                 }
             }
-            let beside = p99(beside.stop());
-            if beside <= NOISE.max(quiet * 3) {
+            let (beside, spared) = (p99(beside.stop()), p99(spared.stop()));
+            if beside <= NOISE.max(quiet.max(spared) * 3) {
                 break;
             }
-            waited.push((quiet, beside));
+            waited.push((quiet, spared, beside));
             if waited.len() == 5 {
-                wrong.push(format!("{case}: another client's p99, before and beside it: {waited:?}"));
+                wrong.push(format!("{case}: another client's p99, before, of another gateway, and beside it: {waited:?}"));
                 break;
             }
         }

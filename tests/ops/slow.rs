@@ -101,31 +101,12 @@ async fn attack(number: usize, to: SocketAddr, kind: Kind) -> Duration {
     }
 }
 
-/// Clients that behave: 50 requests a second from a thread of their own, so that it is the gateway that is measured.
-struct Canary {
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<Vec<(Instant, Duration)>>,
-}
-
-impl Canary {
-    fn start(to: SocketAddr) -> Canary {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stops = stop.clone();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async {
-                let clients: JoinSet<_> = (0..5).map(|n| canary(to, n, stops.clone())).collect();
-                clients.join_all().await.concat()
-            })
-        });
-        Canary { stop, thread }
-    }
-
-    /// Each request: when it was due, and how long after that it was answered. One that was not answered well fails the test.
-    fn stop(self) -> Vec<(Instant, Duration)> {
-        self.stop.store(true, SeqCst);
-        self.thread.join().expect("every request of the canary is answered")
-    }
+/// Clients that behave, with 50 requests a second: when each was due, and how long after that it was answered.
+fn canaries(to: SocketAddr) -> Canary<Vec<(Instant, Duration)>> {
+    Canary::start(move |stops| async move {
+        let clients: JoinSet<_> = (0..5).map(|n| canary(to, n, stops.clone())).collect();
+        clients.join_all().await.concat()
+    })
 }
 
 async fn canary(to: SocketAddr, number: u64, stop: Arc<AtomicBool>) -> Vec<(Instant, Duration)> {
@@ -265,7 +246,7 @@ async fn five_thousand_slow_clients_are_closed_in_time_and_nobody_else_notices()
     for _ in 0..50 {
         assert_eq!(gateway.send("GET /s/echo").await.status, 200);
     }
-    let (canary, spared) = (Canary::start(gateway.address()), Canary::start(bystander.address()));
+    let (canary, spared) = (canaries(gateway.address()), canaries(bystander.address()));
     gateway.counts("hilum_requests_total", &[("route", "canary")], |n| n >= 100.0).await;
     let (before, memory_before) = (gateway.metrics().await, kilobytes(&gateway).await);
     // Five of the canary.
@@ -307,7 +288,7 @@ async fn a_flood_over_all_places_hurts_nobody_who_has_one() {
     let conf = "connections: { total: 100, per_client: 60 }";
     let gateway = Gateway::with(ROUTES).env("S", service.url()).conf(conf).start().await;
     let to = gateway.address();
-    let canary = Canary::start(to);
+    let canary = canaries(to);
     gateway.counts("hilum_requests_total", &[("route", "canary")], |n| n >= 20.0).await;
     let mut flood = JoinSet::new();
     for number in 0..2000 {

@@ -2,7 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
+
+/// The headers by which a client says what it wants and has.
+pub const HEADERS: [HeaderName; 6] = [
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+];
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Range {
@@ -81,7 +91,7 @@ impl Conditions<'_> {
     }
 
     /// Whether this version is in the list, which may stand in several lines (RFC 9110, 5.3).
-    fn lists(&self, name: &header::HeaderName, weak: bool) -> bool {
+    fn lists(&self, name: &HeaderName, weak: bool) -> bool {
         let lines = self.headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
         lines
             .flat_map(|line| line.split(','))
@@ -89,11 +99,11 @@ impl Conditions<'_> {
             .any(|tag| tag == "*" || tag == self.etag || (weak && tag.strip_prefix("W/") == Some(self.etag)))
     }
 
-    fn text(&self, name: &header::HeaderName) -> Option<&str> {
+    fn text(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    fn date(&self, name: &header::HeaderName) -> Option<SystemTime> {
+    fn date(&self, name: &HeaderName) -> Option<SystemTime> {
         httpdate::parse_http_date(self.text(name)?).ok()
     }
 

@@ -1,6 +1,6 @@
 //! `files`: a folder, served. Nothing outside of it, no dot files, no listing.
 
-mod conditions;
+pub mod conditions;
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use pingora_core::server::ShutdownWatch;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::frames::{Flood, Frames};
 use super::lock;
@@ -21,6 +21,8 @@ pub(super) struct Streams {
     begun: AtomicU32,
     open: AtomicU32,
     is_flooded: AtomicBool,
+    /// Tells that it had more than may cross a GOAWAY.
+    goes_on: Notify,
     /// Pingora is told by it to say GOAWAY and to answer what is in flight; it knows of no other reason than the end of the process.
     leaves: watch::Sender<bool>,
 }
@@ -30,8 +32,8 @@ pub(super) struct Stream<'s>(&'s Streams);
 
 impl Streams {
     pub(super) fn new(most: u32) -> Streams {
-        let (begun, open, is_flooded, leaves) = Default::default();
-        Streams { frames: Mutex::new(Frames::new(Instant::now())), most, begun, open, is_flooded, leaves }
+        let (begun, open, is_flooded, goes_on, leaves) = Default::default();
+        Streams { frames: Mutex::new(Frames::new(Instant::now())), most, begun, open, is_flooded, goes_on, leaves }
     }
 
     /// See [`Frames::came`].
@@ -44,8 +46,12 @@ impl Streams {
     /// An exchange begins.
     pub(super) fn begin(&self) -> Stream<'_> {
         self.open.fetch_add(1, Relaxed);
-        if self.begun.fetch_add(1, Relaxed) + 1 >= self.most {
+        let begun = self.begun.fetch_add(1, Relaxed) + 1;
+        if begun >= self.most {
             self.leave();
+        }
+        if begun >= self.most.saturating_add(LATE) {
+            self.goes_on.notify_one();
         }
         Stream(self)
     }
@@ -71,11 +77,11 @@ impl Streams {
         const LOOKS: u32 = 4;
         let (mut begun, mut quiet) = (0, 0);
         while quiet < LOOKS {
-            tokio::time::sleep(idle / LOOKS).await;
-            let now = self.begun.load(Relaxed);
-            if now >= self.most.saturating_add(LATE) {
-                return;
+            tokio::select! {
+                () = tokio::time::sleep(idle / LOOKS) => {}
+                () = self.goes_on.notified() => return,
             }
+            let now = self.begun.load(Relaxed);
             quiet = if now == begun && self.open.load(Relaxed) == 0 { quiet + 1 } else { 0 };
             begun = now;
         }
