@@ -124,6 +124,17 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_is_changed_in_its_place() {
+        for path in ["user_id", "metadata.deep.er", "absent", "absent.more", "user_id.more"] {
+            let mut claims: Claims = serde_json::from_str(CLAIMS).unwrap();
+            let path: ClaimPath = path.parse().unwrap();
+            let is_there = path.get(&claims).is_some();
+            assert_eq!(path.get_mut(&mut claims).map(|it| *it = "new".into()).is_some(), is_there, "{path}");
+            assert_eq!(path.get(&claims).is_some_and(|it| it == "new"), is_there, "{path}");
+        }
+    }
+
+    #[test]
     fn a_path_with_an_empty_name_is_refused() {
         for text in ["", ".", "a.", ".a", "a..b", " ", "a b", "a. b"] {
             let error = text.parse::<ClaimPath>().expect_err(text);

@@ -73,6 +73,8 @@ async fn a_connection_ends_when_the_key_of_its_token_is_published_no_more() {
     let payload = format!(r#"{{"user_id":"7","exp":{}}}"#, Now::read().unix + 900);
     let text = sign_by(ES256, r#"{"alg":"ES256","kid":"a"}"#, payload);
     let identity = token.verify(&text, Now::read()).await.unwrap();
+    assert_eq!(ask(&token, &format!("bearer {text}"), Now::read()).await, "7 Header");
+    assert_eq!((token.metrics.hit.get(), token.metrics.miss.get()), (1, 0), "it is remembered with its keys");
     assert_eq!(over_soon(&token, &identity).await, None);
     let asked_again = || tokio::time::advance(20 * SECOND);
     // Others came beside it: it is good by the new set as well.

@@ -74,11 +74,11 @@ fn a_key_that_does_not_fit_says_what_it_is_for() {
     ] {
         let key = KeyOptions::Public(public(key));
         let options = VerifyOptions { algorithms: vec![other], key, claims: vec![], ..options() };
-        let error = Verifier::new(options).err().expect(part);
+        let error = Verifier::new(options).expect_err(part);
         assert!(error.contains(part), "{error}");
     }
     let secret = KeyOptions::Secret { secret: SECRET.to_vec(), allow_weak: false };
     let options =
         VerifyOptions { algorithms: vec![ES256], key: secret, claims: vec![(claim("a"), vec![])], ..options() };
-    assert!(Verifier::new(options).err().unwrap().contains("a secret can't verify ES256"));
+    assert!(Verifier::new(options).unwrap_err().contains("a secret can't verify ES256"));
 }
