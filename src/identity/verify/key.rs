@@ -222,6 +222,7 @@ mod tests {
         check(pem::P384, Ok(&[ES384]));
         check(pem::ED25519, Ok(&[EdDSA]));
         check(&format!("# the key of our issuer\n{}", pem::P256), Ok(&[ES256]));
+        check(&format!("{}# the key of our issuer\n", pem::P256), Ok(&[ES256]));
     }
 
     #[test]

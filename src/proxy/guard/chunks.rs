@@ -250,6 +250,7 @@ mod tests {
 
     #[test]
     fn lines_and_trailers_have_an_end_and_framing_a_measure() {
+        assert_eq!((LINE, TRAILERS, SLACK), (1024, 8192, 65_536));
         let line = |length: usize| format!("5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(length - 2));
         good(&line(LINE));
         bad(line(LINE + 1));

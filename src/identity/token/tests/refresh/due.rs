@@ -38,9 +38,7 @@ async fn who_finds_another_gateway_at_it_waits_for_a_second_and_looks_again_late
     it.auth.held.store(true, SeqCst);
     let (other, now) = (gateway(&it.auth, &it.store), Now::read());
     let first = it.token.refresh(&caller(&it.token, &due, now).await, now).expect("it is due");
-    while it.auth.asked.lock().unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    it.auth.is_asked().await;
     let (caller, begun) = (caller(&other, &due, now).await, tokio::time::Instant::now());
     let second = other.refresh(&caller, now).expect("it is due");
     assert_eq!(second.cookie(false, 60 * SECOND).await, None);
