@@ -342,6 +342,8 @@ async fn killed_and_taken_over_at_any_time_the_log_is_whole_and_every_change_is_
     let (code, said) = world.log.verify(&[]).await;
     let line = 1 + text.lines().position(|line| line.contains("\"user_id\":\"7\"")).expect("a user");
     assert!(code == 1 && said.contains(&format!("bad: {}:{line} seq {line} was changed", path.display())), "{said}");
+    // All good ones are counted, not those before the fault alone.
+    assert!(said.contains(", good records: ") && !said.contains("before the first"), "{said}");
 }
 
 #[tokio::test]
