@@ -52,6 +52,11 @@ impl Record {
 /// The file, by the one name that all routes and tables know it by.
 fn path(written: &action::Record, build: &mut Build<'_>) -> Option<PathBuf> {
     let (at, file) = (written.file.at, &written.file.value);
+    if file.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        let problem = Problem::new(at, format!("expected the path of a file, found `{}`", file.display()));
+        build.problems.push(problem.help("without the `/` at its end it is one"));
+        return None;
+    }
     let path = build.base_dir.join(file);
     let folder = path.parent().map(|folder| folder.join(".")).and_then(|folder| folder.canonicalize().ok());
     let (Some(folder), Some(name)) = (folder, path.file_name()) else {

@@ -56,7 +56,7 @@ pub(super) fn audit(command: &Audit) -> anyhow::Result<ExitCode> {
         let (path, records, files) = (path.display(), report.records, report.files);
         match report.faults.len() {
             0 => writeln!(text, "good: {path}: records: {records}, files: {files}{span}")?,
-            count => writeln!(text, "bad: {path}: faults: {count}, good records before the first: {records}{span}")?,
+            count => writeln!(text, "bad: {path}: faults: {count}, good records: {records}, files: {files}{span}")?,
         }
         is_good &= report.faults.is_empty();
         reports.push(report);

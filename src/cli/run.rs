@@ -54,8 +54,12 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         drain: conf.drain(),
         shared_sessions: conf.redis().is_some(),
     };
-    server::run(&settings, &gateway, loader, text)?;
-    Ok(ExitCode::SUCCESS)
+    let served = server::run(&settings, &gateway, loader, text);
+    if served.is_err() {
+        // What kept it from serving kept nobody from writing: both logs end as they do after a stop.
+        gateway.finish_logs();
+    }
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 fn audit(conf: &Conf, base: &Path) -> Option<AuditOptions> {

@@ -19,9 +19,9 @@ pub struct AuditLog {
     pub file: FileName,
     /// At least 32 bytes, from a variable: `"${HILUM_AUDIT_KEY}"`. Who knows it can write records that seem true.
     pub key: Node,
-    /// How large a file gets before the next one is begun. Default 64MiB.
+    /// How large a file gets before the next one is begun, 64KiB or more. Default 64MiB.
     #[serde(default)]
-    pub rotate: Option<Try<Positive<Size>>>,
+    pub rotate: Option<Try<Placed<Positive<Size>>>>,
 }
 
 /// What the records are sealed with. Not printable.
@@ -31,6 +31,8 @@ pub struct AuditKey(String);
 /// From this many bytes on nobody guesses it.
 const STRONG: usize = 32;
 const ROTATE: u64 = 64 * 1024 * 1024;
+/// A file has to be made, held and synced: below this that is most of the work, and a folder has more files than anybody can read.
+const LEAST: u64 = 64 * 1024;
 
 impl AuditKey {
     /// # Errors
@@ -66,12 +68,17 @@ impl AuditLog {
     }
 
     pub fn rotate(&self) -> u64 {
-        self.rotate.and_then(|size| size.0).map_or(ROTATE, |size| size.get())
+        self.rotate.and_then(|size| size.0).map_or(ROTATE, |size| size.value.get())
     }
 
     /// Tells what can't be.
     pub(super) fn check(&self, problems: &mut Vec<Problem>) {
         problems.extend(key(&self.key).err());
+        let rotate = self.rotate.and_then(|size| size.0);
+        if let Some(size) = rotate.filter(|size| size.value.get() < LEAST) {
+            let text = format!("a file of {} bytes is full after a few records", size.value.get());
+            problems.push(Problem::new(size.at, text).help("from `64KiB` on; `64MiB` is the default"));
+        }
     }
 }
 
@@ -169,6 +176,8 @@ mod tests {
             ("file: a, key: [a]", Err("3:24 expected a key")),
             ("file: a/, key: \"${GOOD}\"", Err("3:16 expected the path of a file")),
             ("file: a, key: \"${GOOD}\", rotate: 0B", Err("3:43 with 0B nothing")),
+            ("file: a, key: \"${GOOD}\", rotate: 65535B", Err("3:43 a file of 65535 bytes is full")),
+            ("file: a, key: \"${GOOD}\", rotate: 64KiB", Ok(64 * 1024)),
         ];
         for (written, expected) in cases {
             let text = format!("version: 1\nlisteners: [{{ address: \"127.0.0.1:0\" }}]\naudit: {{ {written} }}\n");

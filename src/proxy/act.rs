@@ -131,7 +131,8 @@ async fn decide(head: &RequestHeader, ctx: &mut Ctx) -> Result<Result<Decided>, 
     note_params(ctx, &found);
     // A sign-in or a sign-out decides about the cookie itself.
     if !matches!(route.action, Action::Session(SessionAction::Login(_) | SessionAction::Logout(_))) {
-        ctx.refreshing = route.token.as_ref().and_then(|token| token.refresh(&ctx.caller, ctx.now));
+        let told = || audit::of_refresh(ctx);
+        ctx.refreshing = route.token.as_ref().and_then(|token| token.refresh(&ctx.caller, ctx.now, told));
     }
     let flow = chain.request(route.slots..chain.len(), head, &mut ctx.facts, &mut ctx.states, &mut depth).await;
     ctx.depth = depth;

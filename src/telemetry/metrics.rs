@@ -116,7 +116,7 @@ impl Metrics {
 
     pub fn rejected(&self, reason: &str) {
         // Our own reasons first; a filter's are rare enough to be looked up.
-        match Reason::all().position(|r| std::ptr::eq(r.name(), reason)) {
+        match Reason::all().position(|r| r.name() == reason) {
             Some(at) => self.by_reason[at].inc(),
             None => self.rejections.with_label_values(&[reason]).inc(),
         }

@@ -10,7 +10,7 @@ use crate::world::*;
 
 const ROUTES: &str = r#"
 version: 1
-services: { a: { peers: ["${A}"] }, auth: { peers: ["${AUTH}"] } }
+services: { a: { peers: ["${A}"] }, auth: { peers: ["${AUTH}"] }, gone: { peers: ["http://127.0.0.1:1"] } }
 tokens:
   web:
     from: [{ header: Authorization, scheme: Bearer }, { cookie: jwt }]
@@ -26,6 +26,9 @@ routes:
       - { name: write, match: "PUT /patients/{id}", forward: { service: a }, audit: { resource: "patient/{id}", required: true } }
       - { name: shaped, match: "POST /patients/{id}", forward: { service: a }, reply: { else: { json: ok } }, audit: { resource: "patient/{id}", action: execute, required: true } }
       - { name: own, match: GET /own, respond: { text: own } }
+      - { name: other, match: PUT /other, forward: { service: a }, audit: { resource: "doctor/{claims.reference}", required: true } }
+      - { name: cut, match: GET /cut, forward: { service: a } }
+      - { name: hidden, match: GET /hidden, forward: { service: gone }, errors: { upstream: { status: 200, json: {} } } }
       - { name: unseen, match: GET /unseen, respond: { text: unseen }, audit: off }
   - { name: login, match: POST /login, auth: public, session: { login: { token: web, service: auth, path: /auth/login, claims: { user_type: doctor } } } }
   - { name: logout, match: POST /logout, auth: public, session: { logout: { token: web } } }
@@ -33,10 +36,10 @@ routes:
 "#;
 
 /// A folder for an audit log that outlives the gateways.
-struct Log(tempfile::TempDir);
+pub(crate) struct Log(tempfile::TempDir);
 
 impl Log {
-    fn new() -> Log {
+    pub(crate) fn new() -> Log {
         Log(tempfile::tempdir().expect("a folder"))
     }
 
@@ -44,12 +47,12 @@ impl Log {
         self.0.path().join("audit/log")
     }
 
-    fn conf(&self, more: &str) -> String {
+    pub(crate) fn conf(&self, more: &str) -> String {
         format!("audit: {{ file: \"{}\", key: \"${{HILUM_AUDIT_KEY}}\"{more} }}", self.base().display())
     }
 
     /// All whole records, in the order of the files.
-    fn records(&self) -> Vec<Value> {
+    pub(crate) fn records(&self) -> Vec<Value> {
         let folder = std::fs::read_dir(self.base().parent().expect("a folder")).into_iter().flatten();
         let mut paths: Vec<_> = folder.map(|entry| entry.expect("an entry").path()).collect();
         paths.retain(|path| path.extension().is_some_and(|end| end.len() == 6));
@@ -183,6 +186,7 @@ async fn who_did_what_is_recorded_and_nothing_that_is_nobody_s_business() {
     let intended = world.log.records().into_iter().filter(|record| record["outcome"] == "intended").collect::<Vec<_>>();
     assert_eq!(intended.len(), 1, "{intended:#?}");
     says(&intended[0], r#"{ "request_id": "w1", "event": "access", "status": null, "user_id": "7" }"#);
+    assert_eq!(intended[0]["exchange"], world.log.of("w1").await["exchange"]);
 
     world.gateway.edit("version: 1\nroutes: []\n");
     let refused =
@@ -209,6 +213,35 @@ async fn who_did_what_is_recorded_and_nothing_that_is_nobody_s_business() {
         assert!(!all.contains(unseen), "{unseen}");
     }
     assert_eq!(world.auth.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_no_success_and_what_it_is_about_must_be_known() {
+    let world = World::new().await;
+    let mut client = world.gateway.connect().await;
+    client.write(&message(&world.request("GET /cut", "cut"))).await;
+    assert!(client.try_read(false).await.is_none_or(|answer| !answer.complete), "the service does not say all of it");
+    says(&world.log.of("cut").await, r#"{ "outcome": "failed", "status": 200, "reason": "peer_reset" }"#);
+    expect("hidden", &world.send("GET /hidden", "hidden").await, "200 peer_refused");
+    says(&world.log.of("hidden").await, r#"{ "outcome": "failed", "status": 200, "reason": "peer_refused" }"#);
+    // Without the claim by which it would be recorded.
+    let asked = world.service.seen().len();
+    expect("other", &world.send("PUT /other\nContent-Length: 0", "other").await, "403 claim_missing");
+    assert_eq!(world.service.seen().len(), asked, "it was not done");
+    says(&world.log.of("other").await, r#"{ "event": "denied", "reason": "claim_missing", "resource": null }"#);
+    // Two exchanges under one id of the client's own choice.
+    for _ in 0..2 {
+        expect("twice", &world.send("PUT /patients/1\nContent-Length: 0", "twice").await, "200");
+    }
+    let twice = async || Some(world.log.records()).filter(|all| of_id(all, "twice").len() == 4);
+    let records = eventually("both, before and after", twice).await;
+    let numbers: Vec<_> = of_id(&records, "twice").iter().map(|record| record["exchange"].as_u64()).collect();
+    let pair = |number| numbers.iter().filter(|of| **of == number).count();
+    assert!(numbers.iter().all(|number| number.is_some() && pair(*number) == 2), "{numbers:?}");
+}
+
+fn of_id<'r>(records: &'r [Value], id: &str) -> Vec<&'r Value> {
+    records.iter().filter(|record| record["request_id"] == id).collect()
 }
 
 #[tokio::test]
@@ -242,7 +275,7 @@ async fn what_must_be_recorded_is_not_done_without_it_and_the_rest_goes_on() {
 #[tokio::test]
 async fn killed_and_taken_over_at_any_time_the_log_is_whole_and_every_change_is_in_it() {
     let mut world = World::new().await;
-    let other = start(&world.log, &world.service, &world.auth, ", rotate: 2KiB").await;
+    let other = start(&world.log, &world.service, &world.auth, ", rotate: 64KiB").await;
     let other = std::sync::Arc::new(other);
     let token = world.token.clone();
     let both: [std::net::SocketAddr; 2] = [world.gateway.address(), other.address()];
@@ -267,7 +300,7 @@ async fn killed_and_taken_over_at_any_time_the_log_is_whole_and_every_change_is_
                     Some(answer) if answer.status == 200 => done.push(id),
                     _ => break,
                 }
-                if n == 60 && client % 2 == 1 {
+                if n == 150 && client % 2 == 1 {
                     break;
                 }
             }
@@ -309,6 +342,8 @@ async fn killed_and_taken_over_at_any_time_the_log_is_whole_and_every_change_is_
     let (code, said) = world.log.verify(&[]).await;
     let line = 1 + text.lines().position(|line| line.contains("\"user_id\":\"7\"")).expect("a user");
     assert!(code == 1 && said.contains(&format!("bad: {}:{line} seq {line} was changed", path.display())), "{said}");
+    // All good ones are counted, not those before the fault alone.
+    assert!(said.contains(", good records: ") && !said.contains("before the first"), "{said}");
 }
 
 #[tokio::test]
@@ -322,6 +357,37 @@ async fn a_flood_of_denials_is_counted() {
     assert_eq!(denied.len(), 11, "{denied:#?}");
     says(&denied[10], r#"{ "count": 20, "reason": "token_missing", "route": "read", "client": "127.0.0.1" }"#);
     world.log.whole(&world.log.verify(&[]).await);
+}
+
+#[tokio::test]
+async fn who_is_known_is_counted_apart_from_others_behind_the_same_address() {
+    let mut world = World::new().await;
+    for _ in 0..15 {
+        expect("nobody", &world.gateway.send("GET /patients/9").await, "401 token_missing");
+        expect("own", &world.send("PUT /other\nContent-Length: 0", "known").await, "403 claim_missing");
+    }
+    world.gateway.stop().await;
+    let counts: Vec<_> = world.log.records().into_iter().filter(|record| record["count"].is_number()).collect();
+    assert_eq!(counts.len(), 2, "{counts:#?}");
+    let sign_in = world.log.of("first-login").await;
+    let known = counts.iter().find(|record| record["reason"] == "claim_missing").expect("the known one");
+    assert_eq!((&known["count"], &known["session"]), (&5.into(), &sign_in["session"]));
+    let other = counts.iter().find(|record| record["reason"] == "token_missing").expect("the others");
+    says(other, r#"{ "count": 5, "session": null, "client": "127.0.0.1" }"#);
+}
+
+#[tokio::test]
+async fn a_start_that_finds_its_port_taken_ends_its_chain() {
+    let (log, service) = (Log::new(), Service::start(puppet).await);
+    let taken = format!("[{{ address: \"{}\" }}]", service.address());
+    let Err((status, said)) = with(&log, &service, &service, "").listeners(&taken).try_start().await else {
+        panic!("it started")
+    };
+    assert!(status.code() == Some(1) && said.contains("can't be listened on"), "{said}");
+    says(log.records().last().expect("records"), r#"{ "event": "stop" }"#);
+    let verified = log.verify(&[]).await;
+    log.whole(&verified);
+    assert!(!verified.1.contains("no last record"), "{}", verified.1);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hilum_demo::token::Claims;
 
+use crate::audit::Log;
 use crate::harness::*;
 use crate::world::*;
 
@@ -23,7 +24,7 @@ tokens:
 routes:
   - { name: login, match: POST /login, auth: public, session: { login: { token: web, service: auth, path: /auth/login } } }
   - { name: logout, match: POST /logout, auth: { token: web }, session: { logout: { token: web } } }
-  - { name: show, match: GET /me, auth: { token: web }, session: { show: { token: web } } }
+  - { name: show, match: GET /me, auth: { token: web }, session: { show: { token: web } }, audit: { resource: "session" } }
   - { name: cached, match: GET /cached, auth: { token: web }, cache_control: "public, max-age=60", respond: { text: x } }
   - { name: streamed, match: GET /records, auth: { token: web }, forward: { service: a } }
 "#;
@@ -59,10 +60,17 @@ impl Auth {
 }
 
 struct World {
+    log: Log,
     gateway: Gateway,
     auth: Service,
     given: Arc<Auth>,
     _a: Service,
+}
+
+/// A gateway that is to have an audit log.
+fn before(auth: &Service, a: &Service) -> Builder {
+    let gateway = Gateway::with(ROUTES).env("AUTH", auth.url()).env("A", a.url());
+    gateway.env("SECRET", SECRET).env("HILUM_AUDIT_KEY", AUDIT_KEY)
 }
 
 async fn world(first: u64) -> World {
@@ -70,8 +78,9 @@ async fn world(first: u64) -> World {
     let answers = given.clone();
     let auth = Service::start(move |seen| answers.answer(seen)).await;
     let a = Service::always(Reply::json(200, "{}")).await;
-    let gateway = Gateway::with(ROUTES).env("AUTH", auth.url()).env("A", a.url()).env("SECRET", SECRET).start().await;
-    World { gateway, auth, given, _a: a }
+    let log = Log::new();
+    let gateway = before(&auth, &a).conf(&log.conf("")).start().await;
+    World { log, gateway, auth, given, _a: a }
 }
 
 const LOGIN: &str = "POST /login\nContent-Type: application/json\n\n{\"email\":\"u@example.org\",\"password\":\"p\"}";
@@ -117,6 +126,34 @@ async fn every_answer_to_a_token_that_runs_out_carries_the_next_cookie() {
 }
 
 #[tokio::test]
+async fn each_refresh_has_one_record_that_names_the_old_session_and_the_new_one() {
+    let mut it = world(100).await;
+    let old = cookie(&it.gateway.send(LOGIN).await).expect("a cookie");
+    // Whoever begins it does not wait for it.
+    let mut gone = it.gateway.connect().await;
+    gone.write(&message(&with("GET /records\nX-Request-ID: gone", &old))).await;
+    drop(gone);
+    it.gateway.counts("hilum_sessions_total", &[("event", "refreshed")], |count| count == 1.0).await;
+    let next = cookie(&it.gateway.send(&with("GET /me\nX-Request-ID: by-old", &old)).await).expect("a cookie");
+    for _ in 0..3 {
+        it.gateway.send(&with("GET /records", &old)).await;
+    }
+    expect("by the next", &it.gateway.send(&with("GET /me\nX-Request-ID: by-next", &next)).await, "200");
+    it.gateway.stop().await;
+    let records = it.log.records();
+    let refreshed: Vec<_> = records.iter().filter(|record| record["event"] == "refresh").collect();
+    assert_eq!(refreshed.len(), 1, "{refreshed:#?}");
+    let by = |id: &str| records.iter().find(|record| record["request_id"] == id).expect("it is recorded");
+    assert_eq!(refreshed[0]["session"], by("by-old")["session"]);
+    assert_eq!(refreshed[0]["new_session"], by("by-next")["session"]);
+    assert_ne!(refreshed[0]["session"], refreshed[0]["new_session"]);
+    assert_eq!(
+        (&refreshed[0]["request_id"], &refreshed[0]["user_id"], &refreshed[0]["outcome"]),
+        (&"gone".into(), &"7".into(), &"success".into())
+    );
+}
+
+#[tokio::test]
 async fn a_sign_out_with_a_token_that_runs_out_brings_no_new_cookie() {
     let it = world(100).await;
     let old = cookie(&it.gateway.send(LOGIN).await).expect("a cookie");
@@ -143,8 +180,7 @@ async fn a_service_that_gives_no_token_costs_a_request_nothing_but_a_moment() {
         })
         .await;
         let a = Service::always(Reply::json(200, "{}")).await;
-        let gateway =
-            Gateway::with(ROUTES).env("AUTH", auth.url()).env("A", a.url()).env("SECRET", SECRET).start().await;
+        let gateway = before(&auth, &a).audited().start().await;
         let token = cookie(&gateway.send(LOGIN).await).expect("a cookie");
         let asked = Instant::now();
         expect("in hand", &gateway.send(&with("GET /records", &token)).await, "200\n!set-cookie");

@@ -20,6 +20,7 @@ use said::{BROKEN, PHASES, ROUTES, TO_ADMIN, answers, refused_edits, requests};
 const SECRET: &str = "canary-secret-of-tokens-that-is-long-enough";
 const ADMIN: &str = "canary-token-of-operators-that-is-long-enough";
 const REDIS: &str = "canary-redis-password";
+const AUDIT: &str = "canary-key-of-the-audit-log-that-is-long-enough";
 
 fn main() -> ExitCode {
     let first = std::env::args().nth(1).unwrap_or_default();
@@ -65,10 +66,11 @@ async fn start(level: &str, redis: &Redis, service: &Service) -> Gateway {
         .env("WITH_LOGIN", "https://user:canary-in-url@hilum.test/x?canary")
         .env("HILUM_ADMIN_TOKEN", ADMIN)
         .env("REDIS_URL", format!("redis://hilum:{REDIS}@127.0.0.1:{}/0", redis.port()))
+        .env("HILUM_AUDIT_KEY", AUDIT)
         .env("RUST_LOG", "trace")
         .env("RUST_BACKTRACE", "full")
         .admin("{ address: \"127.0.0.1:0\", token: \"${HILUM_ADMIN_TOKEN}\" }")
-        .conf("sessions: \"${REDIS_URL}\"")
+        .conf("sessions: \"${REDIS_URL}\"\naudit: { file: ../audit/log, key: \"${HILUM_AUDIT_KEY}\" }")
         .log(&format!("{{ level: {level}, access: {{ file: ../access.log }} }}"))
         .file("files/real.txt", "0123456789")
         .file("records/kept", "")
@@ -157,6 +159,8 @@ async fn nothing_secret_is_told(level: &str) {
     let (access_log, mut gateway) = (gateway.folder().join("access.log"), gateway);
     assert!(gateway.stop().await.success());
     told.texts.push(("the access log".to_owned(), std::fs::read_to_string(access_log).expect("it is there")));
+    let audited = audit_log(&gateway);
+    told.texts.push(("the audit log".to_owned(), audited.clone()));
     told.texts.push(("standard error".to_owned(), gateway.stderr()));
     told.texts.push(("standard output".to_owned(), gateway.stdout()));
     told.holds_nothing_secret();
@@ -164,7 +168,22 @@ async fn nothing_secret_is_told(level: &str) {
     assert!(panics >= PHASES.len() as f64 - 1.0, "{panics} panics");
     assert!(reasons.len() >= 25, "{reasons:?}");
     assert!(level == "error" || gateway.stderr().contains("ready listeners"), "there is a log to look at");
+    for of in
+        ["start", "access", "sign_in", "sign_out", "denied", "config", "stop"].map(|of| format!("\"event\":\"{of}\""))
+    {
+        assert!(audited.contains(&of), "{of} is in the audit log\n{audited}");
+    }
+    for of in ["intended", "success", "refused", "failed"].map(|of| format!("\"outcome\":\"{of}\"")) {
+        assert!(audited.contains(&of), "{of} is in the audit log\n{audited}");
+    }
     assert!(gateway.stderr().contains("a defect: panic at"), "{}", gateway.stderr());
+}
+
+/// Every file of the audit log.
+fn audit_log(gateway: &Gateway) -> String {
+    let files = std::fs::read_dir(gateway.folder().join("audit")).expect("there is an audit log");
+    let texts = files.map(|file| std::fs::read_to_string(file.expect("an entry").path()).expect("text"));
+    texts.collect()
 }
 
 /// Words that may not be told, in small letters.

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use quick_cache::sync::Cache;
 
 pub use options::{SessionOptions, TokenOptions};
-pub use refresh::Refreshing;
+pub use refresh::{Refreshing, Told};
 
 use super::caller::{Caller, Identity};
 use super::claims::ClaimPath;

@@ -25,10 +25,18 @@ pub struct Refreshing {
     since: Instant,
 }
 
+/// Is told once, by whoever had the successor made: the old one, and the new one.
+pub type Told = Box<dyn FnOnce(&Identity, &Identity) + Send>;
+
 impl Token {
     /// What the answer to this caller waits for. `None`: nothing is due. Bearers are never refreshed: whoever keeps a token
-    /// himself would not learn of the new one.
-    pub fn refresh(self: &Arc<Self>, caller: &Caller, now: Now) -> Option<Refreshing> {
+    /// himself would not learn of the new one. `told` is asked for when this is the request that begins it.
+    pub fn refresh(
+        self: &Arc<Self>,
+        caller: &Caller,
+        now: Now,
+        told: impl FnOnce() -> Option<Told>,
+    ) -> Option<Refreshing> {
         let refresh = self.refresh.as_ref()?;
         let Caller::Known { identity, by: By::Cookie } = caller else { return None };
         if now.unix.saturating_add(refresh.before.as_secs()) < identity.expires {
@@ -43,9 +51,9 @@ impl Token {
         }
         let (over, under_way) = watch::channel(false);
         *state = State::UnderWay(under_way);
-        let (token, old) = (self.clone(), identity.clone());
+        let (token, old, told) = (self.clone(), identity.clone(), told());
         tokio::spawn(async move {
-            let outcome = token.succeed(&old).await;
+            let outcome = token.succeed(&old, told).await;
             *old.progress.0.lock() = outcome;
             // Everybody who waited may have gone.
             let _ = over.send(true);
@@ -58,7 +66,7 @@ impl Token {
     }
 
     /// Has the successor, from another gateway or by asking its issuer.
-    async fn succeed(&self, old: &Identity) -> State {
+    async fn succeed(&self, old: &Identity, told: Option<Told>) -> State {
         let Some(session) = &self.session else { return State::Never };
         let key = session.key.key(&old.token);
         let begun = Instant::now();
@@ -74,6 +82,9 @@ impl Token {
                         Ok(Some(successor)) => {
                             self.metrics.refreshed.inc();
                             self.refresh_fails.store(false, Relaxed);
+                            if let Some(told) = told {
+                                told(old, &successor.identity);
+                            }
                             State::Done(successor)
                         }
                         Ok(None) => State::Never,

@@ -110,7 +110,7 @@ pub(super) fn time(line: &[u8]) -> Option<&str> {
 }
 
 /// A token's stand-in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Session([u8; 16]);
 
 impl serde::Serialize for Session {

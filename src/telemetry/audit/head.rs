@@ -72,7 +72,9 @@ impl Head {
         file.write_all(&text)?;
         // A name must never stand for a file whose content is not there yet.
         file.sync_data()?;
-        std::fs::rename(draft, place.head())
+        std::fs::rename(draft, place.head())?;
+        // And a name that a crash takes back is none.
+        place.sync_folder()
     }
 }
 

@@ -13,10 +13,12 @@
 
 mod chain;
 mod denials;
+mod disk;
 mod head;
 mod place;
 mod record;
 mod segment;
+mod start;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -33,7 +35,7 @@ use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use tokio::sync::oneshot;
 
-pub use chain::Key;
+pub use chain::{Key, Session};
 pub use record::{Event, Outcome, Record};
 
 use crate::telemetry::Time;
@@ -56,6 +58,7 @@ pub struct AuditOptions {
 pub struct Audit {
     key: Key,
     queue: Arc<Queue>,
+    exchanges: AtomicU64,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -68,6 +71,8 @@ struct Counts {
     written: IntCounter,
     failed: IntCounter,
     dropped: IntCounter,
+    /// `hilum_audit_head_failures_total`.
+    head_failed: IntCounter,
     /// Those that no record has told of yet.
     untold: AtomicU64,
 }
@@ -77,8 +82,12 @@ impl Counts {
         let help = "Records of the audit log: written, failed (the disk took none) and dropped (the queue was full).";
         let counters = IntCounterVec::new(Opts::new("hilum_audit_records_total", help), &["result"])?;
         registry.register(Box::new(counters.clone()))?;
+        let head = "How often the head of the audit log could not be written; it is tried every second.";
+        let head_failed = IntCounter::new("hilum_audit_head_failures_total", head)?;
+        registry.register(Box::new(head_failed.clone()))?;
         let of = |result| counters.with_label_values(&[result]);
-        Ok(Counts { written: of("written"), failed: of("failed"), dropped: of("dropped"), untold: AtomicU64::new(0) })
+        let (written, failed, dropped) = (of("written"), of("failed"), of("dropped"));
+        Ok(Counts { written, failed, dropped, head_failed, untold: AtomicU64::new(0) })
     }
 
     fn written(&self, count: u64) {
@@ -119,12 +128,17 @@ impl Audit {
             .name("audit".into())
             .spawn(move || writer.run())
             .context("the audit log has no thread")?;
-        Ok(Arc::new(Audit { key, queue, writer: Mutex::new(Some(writer)) }))
+        Ok(Arc::new(Audit { key, queue, exchanges: AtomicU64::new(0), writer: Mutex::new(Some(writer)) }))
     }
 
     /// What the token of a session is called in the records.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// A number for the records of one exchange.
+    pub fn exchange(&self) -> u64 {
+        self.exchanges.fetch_add(1, Relaxed) + 1
     }
 
     /// Records without waiting. What finds no room is counted.
@@ -140,9 +154,15 @@ impl Audit {
         with_body(record, |body| self.queue.push_urgent(body))
     }
 
-    /// A denial: the first few of a kind have a record each, the others are counted.
-    pub fn denied(&self, client: IpAddr, route: Option<&Arc<str>>, reason: &'static str) -> bool {
-        self.queue.denials.count(client, route, reason)
+    /// A denial: the first few of a kind have a record each, the others are counted. `session` is that of a verified caller.
+    pub fn denied(
+        &self,
+        client: IpAddr,
+        session: Option<Session>,
+        route: Option<&Arc<str>>,
+        reason: &'static str,
+    ) -> bool {
+        self.queue.denials.count(client, session, route, reason)
     }
 
     /// `routes.yaml` was loaded, or refused.

@@ -8,7 +8,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::Result;
+use std::io::{BufRead, BufReader, Result};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -74,6 +74,19 @@ impl Place {
         Ok(found)
     }
 
+    /// The first record of a segment, whole or not; with its line break, if it is whole.
+    pub(super) fn first_line(&self, writer: &str, number: u32) -> Result<Vec<u8>> {
+        let mut line = Vec::new();
+        BufReader::new(File::open(self.segment(writer, number))?).read_until(b'\n', &mut line)?;
+        Ok(line)
+    }
+
+    /// Whether anything was ever recorded in what is here. What can't be read may hold something.
+    pub(super) fn holds_records(&self) -> Result<bool> {
+        let holds = |line: Result<Vec<u8>>| line.map_or(true, |line| line.ends_with(b"\n"));
+        Ok(self.segments()?.iter().any(|(writer, number)| holds(self.first_line(writer, *number))))
+    }
+
     /// The log that a segment belongs to, if the path is a segment's.
     pub(super) fn of_segment(path: &Path) -> Option<(Place, String, u32)> {
         let name = path.file_name()?.to_str()?;
@@ -93,7 +106,11 @@ fn parse(name: &str) -> Option<(String, u32)> {
             b'x' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
             form => byte == form,
         });
-    let is_number = number.len() == 6 && number.bytes().all(|b| b.is_ascii_digit());
+    // As `segment` writes it, which has seven digits after a million files.
+    let is_number = match number.len() {
+        6 => true,
+        length => length > 6 && !number.starts_with('0'),
+    } && number.bytes().all(|b| b.is_ascii_digit());
     (is_writer && is_number).then_some((writer.to_owned(), number.parse().ok()?))
 }
 
@@ -126,9 +143,25 @@ mod tests {
         assert_eq!(path, Path::new("logs/audit.log.20261124T193100123Z-0000beef.000007"));
         let (of, found, number) = Place::of_segment(&path).unwrap();
         assert_eq!((of.base(), found, number), (place.base(), writer, 7));
+        let many = place.segment("20261124T193100123Z-0000beef", 1_000_000);
+        assert_eq!(Place::of_segment(&many).unwrap().2, 1_000_000);
+        assert!(
+            Place::of_segment(&place.segment("20261124T193100123Z-0000beef", 7).with_extension("0000007")).is_none()
+        );
         for other in ["audit.log", "audit.log.head", "audit.log.lock", "audit.log.20261124T193100123Z-0000beef.00007"] {
             assert!(Place::of_segment(Path::new(other)).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn segments_are_read_in_the_order_of_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(&folder.path().join("log"));
+        for number in [1_000_000, 999_999, 2] {
+            std::fs::write(place.segment("20261124T193100123Z-0000beef", number), "").unwrap();
+        }
+        let numbers: Vec<_> = place.segments().unwrap().into_iter().map(|(_, number)| number).collect();
+        assert_eq!(numbers, [2, 999_999, 1_000_000]);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It is about to be done; what became of it is in a further record with the same `request_id`.
+    /// It is about to be done; what became of it is in a further record with the same `exchange`.
     Intended,
     Success,
     Refused,
@@ -83,9 +83,15 @@ pub struct Record<'a> {
     /// Stands for the token; see [`super::Key::session`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Session>,
+    /// Of a refresh: stands for the token that the session goes on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_session: Option<Session>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
+    /// The client's own word, if it gave one.
     pub request_id: &'a str,
+    /// The same in all records of one exchange, and in no other of this process.
+    pub exchange: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<&'a str>,
     /// The hash of the `routes.yaml` by which it was decided.
@@ -125,7 +131,9 @@ pub(super) struct Denials<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client: Option<IpAddr>,
+    pub(super) session: Option<Session>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<String>,
     /// How many there were besides those that have a record of their own.
     pub(super) count: u64,
     pub(super) since: Time,

@@ -1,14 +1,15 @@
 //! The chain of this process: it appends to its own segment and to no other, so two processes never write into one file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Error, Result, Write};
+use std::io::{ErrorKind, Result};
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
 use super::chain::{Key, Mac, NONE};
-use super::head::{End, Found, Head, HeadLock, real_end};
-use super::place::{Place, create, writer};
+use super::disk::Disk;
+use super::head::{End, Found, Head, HeadLock};
+use super::place::{Place, writer};
 use super::record::stamp;
+use super::start::Before;
 
 /// One process's chain, and the segment that is written now.
 pub(super) struct Chain {
@@ -24,20 +25,15 @@ pub(super) struct Chain {
     rotate: u64,
     /// The file that is written has lost its name: what goes into it is lost as well.
     is_lost: bool,
-    /// It was in the head, so that whoever took it out is somebody else.
-    is_known: bool,
+    /// A larger file is written on since the next one can't be begun; that is told once.
+    is_stuck: bool,
+    /// The head as it was last written here, so that whoever changed what it says of this chain is somebody else.
+    known: Option<Head>,
+    /// What it says of this chain if the last try to write it did go through after all.
+    tried: Option<End>,
+    /// Somebody else did change it, and that is not told yet.
+    was_changed: bool,
     lines: Vec<u8>,
-}
-
-/// A file of which it is known how much is whole.
-struct Disk {
-    file: File,
-    good: u64,
-    /// Something may stand behind what is whole.
-    is_torn: bool,
-    /// A disk that is full, for tests.
-    #[cfg(test)]
-    room: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Chain {
@@ -47,41 +43,30 @@ impl Chain {
     /// A folder that can't be made or written to.
     pub(super) fn start(place: Place, key: Key, rotate: u64, random: u32, config: &str) -> Result<Chain> {
         place.make_folder()?;
-        let lock = HeadLock::take(&place)?;
+        let _lock = HeadLock::take(&place)?;
+        let (mut chain, live) = Chain::begin(place, key, rotate, random, config)?;
+        if chain.known.is_none() {
+            return Ok(chain);
+        }
+        if let Err(e) = chain.append(std::iter::empty()) {
+            // A disk that is full is no reason to serve nobody: what must be recorded is refused until there is room.
+            log::error!("the audit log can't be written to {}: {e}", chain.path().display());
+            return Ok(chain);
+        }
+        // What ended stands in the first record now.
+        if let Err(e) = chain.put(live) {
+            log::error!("the audit log's {} can't be written: {e}", chain.place.head().display());
+        }
+        Ok(chain)
+    }
+
+    /// A chain whose first record is not written yet: the head tells of it before, so that no record is one that nobody knows of,
+    /// whenever the process is killed. Also what the head says once it is written.
+    pub(super) fn begin(place: Place, key: Key, rotate: u64, random: u32, config: &str) -> Result<(Chain, Head)> {
         let time = stamp(SystemTime::now());
         let writer = writer(&time, random);
-        let known = Head::read(&place, &key)?;
-        let lost = match &known {
-            Found::Good(_) => false,
-            Found::Bad => true,
-            Found::Nothing => !place.segments()?.is_empty(),
-        };
-        if lost {
-            log::error!(
-                "the audit log was tampered with or has another key: {} is gone or was changed",
-                place.head().display()
-            );
-        }
-        let known = if let Found::Good(head) = known { head } else { Head::default() };
-        let (mut live, mut ended) = (Vec::new(), Vec::new());
-        for end in known.chains {
-            match is_written(&place, &end) {
-                true => live.push(end),
-                false => ended.push(real_end(&place, &key, &end)),
-            }
-        }
-        let follows: Vec<_> = ended
-            .iter()
-            .map(|(end, rest)| serde_json::json!({ "writer": end.writer, "segment": end.segment, "seq": end.seq, "mac": end.mac, "incomplete": rest }))
-            .collect();
-        let beside: Vec<_> = live
-            .iter()
-            .map(|end| serde_json::json!({ "writer": end.writer, "segment": end.segment, "seq": end.seq, "mac": end.mac }))
-            .collect();
-        let first = serde_json::json!({
-            "time": time, "event": "start", "writer": writer, "segment": 1, "prev": text(&NONE),
-            "version": env!("CARGO_PKG_VERSION"), "config": config, "follows": follows, "beside": beside, "head_lost": lost,
-        });
+        let before = Before::read(&place, &key)?;
+        let first = before.first(&time, &writer, config);
         let disk = Disk::create(&place, &writer, 1)?;
         let mut chain = Chain {
             place,
@@ -91,25 +76,19 @@ impl Chain {
             seq: 0,
             mac: NONE,
             disk,
-            first: Some(body(&first)),
+            first: Some(first),
             rotate,
             is_lost: false,
-            is_known: false,
+            is_stuck: false,
+            known: None,
+            tried: None,
+            was_changed: false,
             lines: Vec::new(),
         };
-        if let Err(e) = chain.append(std::iter::empty()) {
-            // A disk that is full is no reason to serve nobody: what must be recorded is refused until there is room.
-            log::error!("the audit log can't be written to {}: {e}", chain.path().display());
-            return Ok(chain);
+        if let Err(e) = chain.put(before.head) {
+            log::error!("the audit log's {} can't be written: {e}", chain.place.head().display());
         }
-        live.push(chain.end());
-        let head = Head { chains: live };
-        match head.write(&chain.place, &chain.key) {
-            Ok(()) => chain.is_known = true,
-            Err(e) => log::error!("the audit log's {} can't be written: {e}", chain.place.head().display()),
-        }
-        drop(lock);
-        Ok(chain)
+        Ok((chain, Head { chains: before.live }))
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -131,16 +110,24 @@ impl Chain {
     /// # Errors
     /// What the system says; nothing of them is in the file, or it is taken out before anything else is written.
     pub(super) fn append<'b>(&mut self, bodies: impl Iterator<Item = &'b [u8]>) -> Result<()> {
+        if self.known.is_none() {
+            let Some(lock) = HeadLock::try_take(&self.place)? else { return Err(ErrorKind::WouldBlock.into()) };
+            self.update(&lock)?;
+        }
+        // Before another file is begun: what stands in this one from a write that failed stays there otherwise.
+        self.disk.heal()?;
         if self.is_lost {
             self.next_segment()?;
-        } else if self.first.is_none()
-            && self.disk.good >= self.rotate
-            && let Err(e) = self.next_segment()
-        {
-            // The old one is written on: nothing is lost for the sake of a size.
-            log::error!("the audit log can't be rotated: {e}");
+        } else if self.first.is_none() && self.disk.good >= self.rotate {
+            match self.next_segment() {
+                Ok(()) => self.is_stuck = false,
+                // The old one is written on: nothing is lost for the sake of a size. Told once, not for every record.
+                Err(e) if !std::mem::replace(&mut self.is_stuck, true) => {
+                    log::error!("the audit log can't be rotated, {} is written on: {e}", self.path().display());
+                }
+                Err(_) => {}
+            }
         }
-        self.disk.heal()?;
         self.lines.clear();
         let (mut seq, mut mac) = (self.seq, self.mac);
         let (key, lines) = (&self.key, &mut self.lines);
@@ -203,22 +190,60 @@ impl Chain {
     /// changed by somebody else.
     ///
     /// # Errors
-    /// What the system says, or that somebody else is at it: it is tried again a little later.
+    /// What the system says; `WouldBlock`: somebody else is at it. It is tried again a little later.
     pub(super) fn checkpoint(&mut self) -> Result<bool> {
-        let Some(_lock) = HeadLock::try_take(&self.place)? else { return Err(Error::other("it is being written")) };
-        let (mut head, is_bad) = match Head::read(&self.place, &self.key)? {
-            Found::Good(head) => (head, false),
-            Found::Nothing => (Head::default(), false),
-            Found::Bad => (Head::default(), true),
+        let Some(lock) = HeadLock::try_take(&self.place)? else { return Err(ErrorKind::WouldBlock.into()) };
+        self.update(&lock)?;
+        Ok(std::mem::take(&mut self.was_changed))
+    }
+
+    /// The same for the last time: it waits for whoever is at it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn last_checkpoint(&mut self) -> Result<()> {
+        let lock = HeadLock::take(&self.place)?;
+        self.update(&lock)
+    }
+
+    fn update(&mut self, _lock: &HeadLock) -> Result<()> {
+        let head = match Head::read(&self.place, &self.key)? {
+            Found::Good(head) => {
+                self.was_changed |= !self.expects(&head);
+                // Whether the last try went through is known now.
+                self.known = self.known.is_some().then(|| head.clone());
+                head
+            }
+            Found::Nothing => {
+                self.was_changed |= self.known.is_some();
+                Head::default()
+            }
+            Found::Bad => {
+                self.was_changed = true;
+                Head::default()
+            }
         };
-        let ours = head.chains.iter().position(|end| end.writer == self.writer);
-        match ours {
-            Some(at) => head.chains[at] = self.end(),
-            None => head.chains.push(self.end()),
-        }
+        self.put(head)
+    }
+
+    /// Whether the head can have become what it is: nobody but this process writes what it says of this chain, and no chain gets
+    /// shorter. An older head that was put back is seen by this, as long as somebody writes.
+    fn expects(&self, head: &Head) -> bool {
+        let Some(known) = &self.known else { return true };
+        let of = |head: &Head, writer: &str| head.chains.iter().find(|end| end.writer == writer).cloned();
+        let ours = of(head, &self.writer);
+        let is_ours = ours.is_some() && (ours == of(known, &self.writer) || ours == self.tried);
+        is_ours && head.chains.iter().all(|end| of(known, &end.writer).is_none_or(|before| before.seq <= end.seq))
+    }
+
+    /// Puts this chain into the head, as far as it is.
+    fn put(&mut self, mut head: Head) -> Result<()> {
+        head.chains.retain(|end| end.writer != self.writer);
+        head.chains.push(self.end());
+        self.tried = Some(self.end());
         head.write(&self.place, &self.key)?;
-        let was_known = std::mem::replace(&mut self.is_known, true);
-        Ok(is_bad || (was_known && ours.is_none()))
+        (self.known, self.tried) = (Some(head), None);
+        Ok(())
     }
 
     /// For the log: how far it is, so that there is a copy of it in another place.
@@ -232,69 +257,12 @@ impl Chain {
     }
 }
 
-/// Whether some process holds the segment. A process that has ended, however it did, holds nothing.
-fn is_written(place: &Place, end: &End) -> bool {
-    // It may have gone on to a further one since.
-    let newest = place.segments().ok().and_then(|all| all.into_iter().rfind(|(writer, _)| *writer == end.writer));
-    let number = newest.map_or(end.segment, |(_, number)| number.max(end.segment));
-    let Ok(file) = File::open(place.segment(&end.writer, number)) else { return false };
-    matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
-}
-
-impl Disk {
-    fn create(place: &Place, writer: &str, number: u32) -> Result<Disk> {
-        // Never one that is there: whoever put it there may write to it as well.
-        let path = place.segment(writer, number);
-        let file = create(&path, OpenOptions::new().append(true).create_new(true))?;
-        if let Err(e) = file.lock().and_then(|()| place.sync_folder()) {
-            // The next try needs the same name.
-            let _ = std::fs::remove_file(&path);
-            return Err(e);
-        }
-        Ok(Disk {
-            file,
-            good: 0,
-            is_torn: false,
-            #[cfg(test)]
-            room: std::sync::Arc::new(u64::MAX.into()),
-        })
-    }
-
-    fn append(&mut self, lines: &[u8]) -> Result<()> {
-        self.is_torn = true;
-        #[cfg(test)]
-        self.write_what_fits(lines)?;
-        #[cfg(not(test))]
-        self.file.write_all(lines)?;
-        self.file.sync_data()?;
-        self.is_torn = false;
-        self.good += lines.len() as u64;
-        Ok(())
-    }
-
-    /// Takes out what a failed write left behind.
-    fn heal(&mut self) -> Result<()> {
-        if self.is_torn {
-            self.file.set_len(self.good)?;
-            self.is_torn = false;
-        }
-        Ok(())
-    }
-
-    #[cfg(test)]
-    fn write_what_fits(&mut self, lines: &[u8]) -> Result<()> {
-        let room = usize::try_from(self.room.load(std::sync::atomic::Ordering::Relaxed)).unwrap_or(usize::MAX);
-        self.file.write_all(&lines[..lines.len().min(room)])?;
-        if room < lines.len() { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-}
-
-fn text(mac: &Mac) -> String {
+pub(super) fn text(mac: &Mac) -> String {
     String::from_utf8_lossy(mac).into_owned()
 }
 
 /// What stands between the braces of an object.
-fn body(object: &serde_json::Value) -> Vec<u8> {
+pub(super) fn body(object: &serde_json::Value) -> Vec<u8> {
     let text = object.to_string();
     text[1..text.len() - 1].into()
 }

@@ -5,8 +5,7 @@
 //! gateway's own log whenever a chain begins and ends; who keeps that in another place can compare.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -118,6 +117,7 @@ pub fn verify(path: &Path, key: &Key, older: Older) -> Result<Report> {
     let lock = HeadLock::to_look(&place);
     let segments = place.segments()?;
     let head = Head::read(&place, key)?;
+    let holds_records = place.holds_records()?;
     drop(lock);
     if segments.is_empty() && head == Found::Nothing {
         let text = format!("there is no audit log: no file is called {}.<writer>.<number>", path.display());
@@ -128,13 +128,20 @@ pub fn verify(path: &Path, key: &Key, older: Older) -> Result<Report> {
         chains.entry(writer).or_default().push(*number);
     }
     let mut reading = Reading { place: &place, key, claims: BTreeMap::new(), report: &mut report };
-    reading.claims_of_head(head);
+    // A process that found no room for its first record found none for the head either.
+    if head != Found::Nothing || holds_records {
+        reading.claims_of_head(head);
+    }
     chains.iter().for_each(|(writer, numbers)| reading.claims_of(writer, numbers));
     for (writer, numbers) in &chains {
         reading.chain(writer, numbers, older);
     }
     let Reading { claims, .. } = reading;
-    for (writer, claims) in claims.iter().filter(|(writer, _)| !chains.contains_key(writer.as_str())) {
+    // Who has no record yet is in the head before there is a file.
+    let is_missing = |writer: &String, claims: &[Claim]| {
+        !chains.contains_key(writer.as_str()) && claims.iter().any(|claim| claim.seq > 0)
+    };
+    for (writer, claims) in claims.iter().filter(|(writer, claims)| is_missing(writer, claims)) {
         let (by, seq) = (claims[0].by.display(), claims[0].seq);
         let what = format!("the file is missing: {by} knows of it up to seq {seq}");
         let missing = Fault { file: place.segment(writer, 1), line: None, seq: None, what };
@@ -145,16 +152,6 @@ pub fn verify(path: &Path, key: &Key, older: Older) -> Result<Report> {
         }
     }
     Ok(report)
-}
-
-/// Empty where it can't be read: that is told when the file is gone through.
-fn first_line(path: &Path) -> Vec<u8> {
-    let mut line = Vec::new();
-    let read = File::open(path).and_then(|file| BufReader::new(file).read_until(b'\n', &mut line));
-    if read.is_err() {
-        line.clear();
-    }
-    line
 }
 
 struct Reading<'r> {
@@ -186,7 +183,8 @@ impl Reading<'_> {
     /// What a chain says of others. Whether its own record is good is seen when it is read.
     fn claims_of(&mut self, writer: &str, numbers: &[u32]) {
         let path = self.place.segment(writer, numbers[0]);
-        let Some(first) = serde_json::from_slice(&first_line(&path)).ok() else { return };
+        let line = self.place.first_line(writer, numbers[0]).unwrap_or_default();
+        let Ok(first) = serde_json::from_slice(&line) else { return };
         let First { follows, beside, .. } = first;
         for (known, is_end) in
             follows.into_iter().map(|known| (known, true)).chain(beside.into_iter().map(|known| (known, false)))
@@ -247,7 +245,8 @@ impl Reading<'_> {
             return Some(nothing);
         }
         let path = self.place.segment(writer, number);
-        let line = first_line(&path);
+        // One that can't be read is told when it is gone through.
+        let line = self.place.first_line(writer, number).unwrap_or_default();
         let first = serde_json::from_slice::<First>(&line).ok();
         let state = first.zip(chain::seq(&line)).and_then(|(first, seq)| {
             Some(State { seq: seq.checked_sub(1)?, mac: first.prev.as_bytes().try_into().ok()?, has_stopped: false })

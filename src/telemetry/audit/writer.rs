@@ -1,6 +1,7 @@
 //! The queue, and the one thread that writes it: take what is there, write, sync, tell those who wait, look again. There is no waiting
 //! window: a lone record is on the disk after one sync, and a hundred at the same time after one as well.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,17 @@ impl Queue {
         self.wake.notify_one();
     }
 
+    /// There is no writer any more: nobody waits for it.
+    fn abandon(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.is_over = true;
+        let left = std::mem::take(&mut waiting.ends);
+        waiting.texts = Vec::new();
+        drop(waiting);
+        self.counts.dropped(left.len() as u64);
+        // Whoever waits hears of it by the sender that is dropped.
+    }
+
     /// What waits, when somebody is in a hurry or some time has passed; and whether it is over.
     fn take(&self, spare: Batch) -> (Batch, bool) {
         let mut waiting = self.waiting.lock();
@@ -106,16 +118,30 @@ pub(super) struct Writer {
     /// What was lost since the last record that could be written: failed, and dropped.
     missed: (u64, u64),
     is_failing: bool,
+    is_head_failing: bool,
     /// How far the head is.
     head: String,
     looked: Instant,
     alive: Instant,
 }
 
+/// However it ends, whoever waits for a record is told, and whoever asks for one later is refused at once.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.abandon();
+        if std::thread::panicking() {
+            log::error!(
+                "a defect has ended the audit log: what must be recorded is refused until the gateway is started again"
+            );
+        }
+    }
+}
+
 impl Writer {
     pub(super) fn new(queue: Arc<Queue>, chain: Chain) -> Writer {
         let head = chain.told();
-        Writer { queue, chain, missed: (0, 0), is_failing: false, head, looked: Instant::now(), alive: Instant::now() }
+        let (missed, now) = ((0, 0), Instant::now());
+        Writer { queue, chain, missed, is_failing: false, is_head_failing: false, head, looked: now, alive: now }
     }
 
     pub(super) fn run(mut self) {
@@ -134,7 +160,7 @@ impl Writer {
         }
         self.denials(true);
         self.event(&Own::new(Event::Stop));
-        if let Err(e) = self.chain.checkpoint() {
+        if let Err(e) = self.chain.last_checkpoint() {
             // Whoever starts next reads the chain itself to its end.
             log::error!("the audit log's head can't be written: {e}");
         }
@@ -211,13 +237,22 @@ impl Writer {
         match self.chain.checkpoint() {
             Ok(was_changed) => {
                 self.head = told;
+                if std::mem::take(&mut self.is_head_failing) {
+                    log::info!("the audit log's head is written again");
+                }
                 if was_changed {
                     log::error!("the audit log was tampered with: its head is gone or was changed");
                     self.event(&Own::new(Event::HeadLost));
                 }
             }
             // It is tried again at the next look.
-            Err(e) => log::debug!("the audit log's head can't be written now: {e}"),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(e) => {
+                self.queue.counts.head_failed.inc();
+                if !std::mem::replace(&mut self.is_head_failing, true) {
+                    log::warn!("the audit log's head can't be written, what is cut off now is not seen: {e}");
+                }
+            }
         }
     }
 

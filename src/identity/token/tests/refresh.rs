@@ -103,7 +103,7 @@ async fn request(token: &Arc<Token>, by: &str, text: &str) -> Option<String> {
     let now = Now::read();
     let caller = token.identify(&headers(&format!("{by} {text}")), now).await;
     assert!(matches!(caller, Caller::Known { .. }), "{}", say(&caller));
-    let cookie = token.refresh(&caller, now)?.cookie(false, 60 * SECOND).await?;
+    let cookie = token.refresh(&caller, now, || None)?.cookie(false, 60 * SECOND).await?;
     let cookie = cookie.to_str().unwrap().strip_prefix("predicthealth_jwt=").unwrap().to_owned();
     Some(cookie.split(';').next().unwrap().to_owned())
 }
@@ -247,8 +247,13 @@ async fn a_session_ends_at_its_max_however_often_it_was_refreshed() {
     assert_eq!(request(&it.token, "cookie", &older).await, None);
     assert_eq!(it.auth.asked.lock().unwrap().len(), 0);
     let caller = it.token.identify(&headers(&format!("cookie {old}")), Now::read()).await;
-    let cookie =
-        it.token.refresh(&caller, Now::read()).unwrap().cookie(false, 60 * SECOND).await.expect("ten seconds are left");
+    let cookie = it
+        .token
+        .refresh(&caller, Now::read(), || None)
+        .unwrap()
+        .cookie(false, 60 * SECOND)
+        .await
+        .expect("ten seconds are left");
     let cookie = cookie.to_str().unwrap();
     let age: u64 = cookie.split("Max-Age=").nth(1).and_then(|it| it.split(';').next()).unwrap().parse().unwrap();
     assert!(age <= 10, "{cookie}");
