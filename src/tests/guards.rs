@@ -128,6 +128,7 @@ const SLEEPS: &[(&str, usize, &str)] = &[
     ),
     ("src/identity/keys/tests.rs", 2, "a clock that is paused: it moves when everything waits, and costs no time"),
     ("tests/e2e/guard.rs", 1, "a client that is slow on purpose"),
+    ("tests/http2/turns.rs", 1, "a client that pauses in its upload"),
     ("tests/e2e/sessions.rs", 1, "a pause of Redis, which is over at a time of its own and at no event"),
     ("tests/harness/mod.rs", 1, "conditions of another process, asked again until they hold"),
     ("tests/harness/service.rs", 1, "a service that is slow on demand"),

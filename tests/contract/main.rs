@@ -255,7 +255,13 @@ impl Walk<'_> {
 
     /// Sends a request and compares its answer. `503 *` is any reason that says that a service was not to be had.
     async fn see(&mut self, row: &Row, send: &str, expectation: &str) {
-        let answer = self.gateway.send(send).await;
+        let since = std::time::Instant::now();
+        let mut answer = self.gateway.send(send).await;
+        // A cookie lasts as long as its token: on a busy machine that may be some seconds old when it comes.
+        for late in 1..=since.elapsed().as_secs() {
+            let (old, new) = (format!("; Max-Age={};", 900 - late), "; Max-Age=900;");
+            answer.headers.iter_mut().for_each(|(_, value)| *value = value.replace(&old, new));
+        }
         let reason = answer.reason();
         let is_down = ["peer_refused", "no_healthy_peer"].contains(&&*reason);
         let (first, rest) = expectation.split_once('\n').unwrap_or((expectation, ""));

@@ -23,7 +23,8 @@ async fn a_connection_has_so_many_requests_and_no_more() {
     }
     assert_eq!(client.send("a.test", "GET /slow-head/300").await.expect("the last answer").status, 200);
     let ended = within("the end of the connection", client.driver).await.expect("no panic");
-    assert!(ended.is_ok(), "{ended:?}");
+    // Its own last word may find nobody.
+    assert!(ended.as_ref().err().is_none_or(h2::Error::is_io), "{ended:?}");
 
     // One that never says that it has heard: it is left alone after a while without a request.
     let mut wire = world.wire().await;

@@ -134,7 +134,9 @@ async fn floods_end_their_own_connection_and_nobody_else_waits() {
             }
             waited.push((quiet, spared, beside));
             if waited.len() == 5 {
-                wrong.push(format!("{case}: another client's p99, before, of another gateway, and beside it: {waited:?}"));
+                wrong.push(format!(
+                    "{case}: another client's p99, before, of another gateway, and beside it: {waited:?}"
+                ));
                 break;
             }
         }

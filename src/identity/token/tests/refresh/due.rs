@@ -14,7 +14,7 @@ async fn a_token_is_due_to_the_second() {
         let text = token_until("7", now.unix + left);
         sign_in(&it.token, &text, 0).await;
         let caller = caller(&it.token, &text, now).await;
-        assert_eq!(it.token.refresh(&caller, now).is_some(), is_due, "{left}");
+        assert_eq!(it.token.refresh(&caller, now, || None).is_some(), is_due, "{left}");
     }
 }
 
@@ -26,8 +26,8 @@ async fn a_failed_refresh_is_tried_again_when_its_lease_is_over() {
     it.auth.fails.store(true, SeqCst);
     assert_eq!(request(&it.token, "cookie", &due).await, None);
     let caller = caller(&it.token, &due, Now::read()).await;
-    assert!(it.token.refresh(&caller, Now::read()).is_none());
-    assert!(it.token.refresh(&caller, Now::read().later(LEASE)).is_some());
+    assert!(it.token.refresh(&caller, Now::read(), || None).is_none());
+    assert!(it.token.refresh(&caller, Now::read().later(LEASE), || None).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,10 +37,10 @@ async fn who_finds_another_gateway_at_it_waits_for_a_second_and_looks_again_late
     sign_in(&it.token, &due, 0).await;
     it.auth.held.store(true, SeqCst);
     let (other, now) = (gateway(&it.auth, &it.store), Now::read());
-    let first = it.token.refresh(&caller(&it.token, &due, now).await, now).expect("it is due");
+    let first = it.token.refresh(&caller(&it.token, &due, now).await, now, || None).expect("it is due");
     it.auth.is_asked().await;
     let (caller, begun) = (caller(&other, &due, now).await, tokio::time::Instant::now());
-    let second = other.refresh(&caller, now).expect("it is due");
+    let second = other.refresh(&caller, now, || None).expect("it is due");
     assert_eq!(second.cookie(false, 60 * SECOND).await, None);
     assert_eq!(begun.elapsed(), WAIT);
     // Time for the other task to see that it took too long.
@@ -48,12 +48,12 @@ async fn who_finds_another_gateway_at_it_waits_for_a_second_and_looks_again_late
         tokio::time::advance(WAIT / 10).await;
         tokio::task::yield_now().await;
     }
-    assert!(other.refresh(&caller, now).is_none(), "not at once");
+    assert!(other.refresh(&caller, now, || None).is_none(), "not at once");
     drop(first);
     it.auth.held.store(false, SeqCst);
     it.auth.release.notify_one();
     let next = request(&it.token, "cookie", &due).await.expect("a cookie");
-    let again = other.refresh(&caller, Now::read().later(2 * SECOND)).expect("later");
+    let again = other.refresh(&caller, Now::read().later(2 * SECOND), || None).expect("later");
     let cookie = again.cookie(false, 60 * SECOND).await.expect("a cookie");
     assert!(cookie.to_str().unwrap().contains(&next));
     assert_eq!(it.auth.asked.lock().unwrap().len(), 1);
