@@ -82,10 +82,11 @@ impl World {
             client.finish().await;
         }
         let to_head = case.bytes.starts_with(b"HEAD ");
-        let mut is_open = true;
+        let (mut is_open, mut is_answered) = (true, false);
         for answer in &case.answers {
             let got = client.try_read(to_head).await;
             is_open = got.is_some();
+            is_answered |= is_open;
             fits(case, answer, got.as_ref())?;
         }
         // The good one: as itself, or not at all.
@@ -99,13 +100,17 @@ impl World {
         let barrier = format!("/public/barrier-{number}");
         expect("the next one", &self.gateway.send(&format!("GET {barrier}")).await, "200");
         self.recorder.has(&barrier).await;
+        let seen = self.recorder.take();
+        let lines: Vec<String> = seen.iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
+        if case.is_cut && !is_answered && lines == [format!("GET {barrier}")] {
+            // Who has said the last word may be gone: it is answered, or the service is not asked.
+            return Ok(());
+        }
         let mut expected: Vec<String> = case.got.iter().map(|got| got.line.clone()).collect();
         if followed.is_some() {
             expected.push(format!("GET {canary}"));
         }
         expected.push(format!("GET {barrier}"));
-        let seen = self.recorder.take();
-        let lines: Vec<String> = seen.iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect();
         if lines != expected {
             return Err(format!("the service got {lines:?}, and not {expected:?}"));
         }

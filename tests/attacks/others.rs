@@ -45,8 +45,9 @@ async fn another_server_reads_what_a_case_says_and_nothing_else() {
         if case.is_cut {
             client.finish().await;
         }
+        let mut is_answered = false;
         for _ in &case.answers {
-            let _ = client.try_read(case.bytes.starts_with(b"HEAD ")).await;
+            is_answered |= client.try_read(case.bytes.starts_with(b"HEAD ")).await.is_some();
         }
         drop(client);
         let barrier = format!("/public/barrier-{number}");
@@ -54,6 +55,10 @@ async fn another_server_reads_what_a_case_says_and_nothing_else() {
         let seen = std::mem::take(&mut *read.lock().expect("no test panics while it holds it"));
         let lines: Vec<_> = seen.iter().map(|(line, _)| line.as_str()).collect();
         let barrier = format!("GET {barrier}");
+        if case.is_cut && !is_answered && lines == [barrier.as_str()] {
+            // Who has said the last word may be gone: it is answered, or the service is not asked.
+            continue;
+        }
         let expected: Vec<_> = case.got.iter().map(|got| got.line.as_str()).chain([barrier.as_str()]).collect();
         if lines != expected {
             wrong.push(format!("[{}] {}: hyper read {lines:?}, and not {expected:?}", case.id, case.title));
