@@ -2,7 +2,7 @@
 //! once and used on every request.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderName, HeaderValue};
 
@@ -61,6 +61,7 @@ pub struct Identity {
     pub(super) session: Option<Arc<Standing>>,
     /// How far the next token of its session is.
     pub(super) progress: Progress,
+    mark: OnceLock<[u8; 16]>,
 }
 
 impl Identity {
@@ -91,7 +92,13 @@ impl Identity {
             generation,
             session,
             progress: Progress::default(),
+            mark: OnceLock::new(),
         })
+    }
+
+    /// What stands for the token where it may not be told; made once.
+    pub fn mark(&self, of: impl FnOnce(&str) -> [u8; 16]) -> [u8; 16] {
+        *self.mark.get_or_init(|| of(&self.token))
     }
 }
 
@@ -139,6 +146,15 @@ mod tests {
             assert_eq!(Caller::KeysDown { by }.by(), Some(by));
             assert_eq!(Caller::Known { identity: identity.clone(), by }.by(), Some(by));
         }
+    }
+
+    #[test]
+    fn what_stands_for_a_token_is_made_of_it_and_once() {
+        let verified = Verified { claims: serde_json::Map::new(), expires: 7, generation: 0 };
+        let identity = Identity::new("a.b.c", verified, &[], None).unwrap();
+        let first = |token: &str| [token.as_bytes()[0]; 16];
+        assert_eq!(identity.mark(first), *b"aaaaaaaaaaaaaaaa");
+        assert_eq!(identity.mark(|_| [0; 16]), *b"aaaaaaaaaaaaaaaa");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::refusal::Reason;
 use crate::router::Head;
 use crate::table::decide::{Match, claims_of};
 use crate::table::{Route, Table};
-use crate::telemetry::audit::{Audit, Event, Outcome, Record, Unwritten};
+use crate::telemetry::audit::{Audit, Event, Outcome, Record, Session as Tag, Unwritten};
 use crate::telemetry::{Time, shown};
 use crate::template::{Filling, Missing};
 
@@ -106,7 +106,7 @@ pub(super) fn tell(ctx: &Ctx, status: u16) {
         && !ctx.audited.is_intended
     {
         let route = ctx.route.as_ref().map(|route| &route.name);
-        let session = identity(ctx).map(|identity| audit.key().session(&identity.token));
+        let session = identity(ctx).map(|identity| session(audit, identity));
         if audit.denied(ctx.facts.client, session, route, reason) {
             record(ctx, Event::Denied, outcome, Some(status), |record| audit.write(record));
         }
@@ -166,8 +166,8 @@ impl Refresh {
             resource: None,
             user_id: who.id.as_deref(),
             user_type: who.kind.as_deref(),
-            session: Some(self.audit.key().session(&old.token)),
-            new_session: Some(self.audit.key().session(&new.token)),
+            session: Some(session(&self.audit, old)),
+            new_session: Some(session(&self.audit, new)),
             client: Some(self.client),
             request_id: self.request_id.as_str(),
             exchange: self.audit.exchange(),
@@ -197,6 +197,11 @@ fn identity(ctx: &Ctx) -> Option<&Arc<Identity>> {
         (Some(identity), _) | (None, Caller::Known { identity, .. }) => Some(identity),
         _ => None,
     }
+}
+
+/// What the records call the session of a token. A hash of some hundred bytes, which is not made again for each of its requests.
+fn session(audit: &Audit, identity: &Identity) -> Tag {
+    Tag(identity.mark(|token| audit.key().session(token).0))
 }
 
 /// What the records call somebody.
@@ -230,7 +235,7 @@ fn record<R>(ctx: &Ctx, event: Event, outcome: Outcome, status: Option<u16>, the
         resource: ctx.audited.resource.as_ref().and_then(|resource| resource.as_deref().ok()),
         user_id: who.as_ref().and_then(|who| who.id.as_deref()),
         user_type: who.as_ref().and_then(|who| who.kind.as_deref()),
-        session: audit.zip(identity).map(|(audit, identity)| audit.key().session(&identity.token)),
+        session: audit.zip(identity).map(|(audit, identity)| session(audit, identity)),
         new_session: None,
         client: Some(ctx.facts.client),
         request_id: ctx.facts.request_id.as_str(),

@@ -111,7 +111,7 @@ pub(super) fn time(line: &[u8]) -> Option<&str> {
 
 /// A token's stand-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Session([u8; 16]);
+pub struct Session(pub [u8; 16]);
 
 impl serde::Serialize for Session {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -16,7 +16,7 @@ use super::{Counts, Unwritten};
 /// The most bytes that wait. Who may not wait goes on without a record, and that is counted.
 const ROOM: usize = 16 * 1024 * 1024;
 /// How often records are written that nobody waits for: it bounds what a crash can lose of them.
-const EVERY: Duration = Duration::from_millis(5);
+const EVERY: Duration = Duration::from_millis(25);
 /// How often `FILE.head` is brought up to date: what can be cut off unseen after a crash is never more than this.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often there is a sign of life.
