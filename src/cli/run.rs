@@ -16,6 +16,7 @@ use crate::telemetry::audit::{Audit, AuditOptions, Key};
 use crate::telemetry::{AccessLog, Destination, start_log};
 
 pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow::Result<ExitCode> {
+    server::pages::small();
     let Loaded { conf, listeners, table, text, loader } = match load(paths, filters)? {
         Ok(loaded) => loaded,
         Err(reports) => return tell(&reports, false),

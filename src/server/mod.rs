@@ -8,6 +8,7 @@ mod drain;
 mod http2;
 mod loader;
 mod operators;
+pub mod pages;
 mod places;
 mod proxy_protocol;
 mod refused;
