@@ -56,7 +56,8 @@ pub(super) fn admit(head: &mut RequestHeader) -> Result<(), Reason> {
     let canonical = path::canonical(raw_path).map_err(|_| Reason::PathRejected)?;
     // Nothing to rewrite in nearly every request.
     if target.len() == raw.len() && *canonical == *raw_path {
-        return Ok(());
+        // Where a target begins with its fragment, `http` has no path left, and shows a slash in its place.
+        return if head.uri.path() == raw_path { Ok(()) } else { Err(Reason::PathRejected) };
     }
     let rewritten = match query {
         Some(query) => format!("{canonical}?{query}"),
