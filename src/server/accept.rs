@@ -26,7 +26,7 @@ use crate::proxy::guard::app::{GuardedConnections, Open};
 use crate::telemetry::Seldom;
 
 /// Without a free descriptor `accept` fails at once, again and again; others need a moment to give theirs back.
-pub(super) const EXHAUSTED: Duration = Duration::from_millis(100);
+const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// So much of an answer the system holds that it can't send yet. Without a bound it is megabytes for each client that does not read,
 /// and we learn late that it does not. What is on its way does not count, so nobody becomes slower.
@@ -84,20 +84,27 @@ impl Service for Clients {
     }
 }
 
-/// Accepts until the process stops, and then whoever the kernel has accepted for us already: closing the socket would reset them.
-async fn accept(socket: TcpListener, way: Arc<Way>, mut shutdown: ShutdownWatch) {
+/// Gives each connection that comes until the process stops, and then the socket. `None`: it can't be used.
+pub(super) async fn each(
+    socket: TcpListener,
+    shutdown: &ShutdownWatch,
+    open: impl Fn(TcpStream, SocketAddr),
+) -> Option<tokio::net::TcpListener> {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
-        Err(e) => return log::error!("a listener can't be used: {e}"),
+        Err(e) => {
+            log::error!("a listener can't be used: {e}");
+            return None;
+        }
     };
-    let failures = Seldom::default();
+    let (failures, mut over) = (Seldom::default(), shutdown.clone());
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            _ = shutdown.wait_for(|is_over| *is_over) => break,
+            _ = over.wait_for(|is_over| *is_over) => return Some(socket),
         };
         match accepted {
-            Ok((stream, address)) => way.open(stream, address, &shutdown),
+            Ok((stream, address)) => open(stream, address),
             Err(e) => {
                 if let Some(times) = failures.is_due(Instant::now()) {
                     log::warn!("a client could not be accepted: {e}; {times} since this was told last");
@@ -108,8 +115,22 @@ async fn accept(socket: TcpListener, way: Arc<Way>, mut shutdown: ShutdownWatch)
             }
         }
     }
+}
+
+/// A connection as Pingora knows it.
+pub(super) fn stream(stream: TcpStream, address: SocketAddr) -> Stream {
+    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+    let _ = digest.peer_addr.set(Some(address.into()));
+    let mut stream = Stream::from(stream);
+    stream.set_socket_digest(digest);
+    stream
+}
+
+/// Accepts until the process stops, and then whoever the kernel has accepted for us already: closing the socket would reset them.
+async fn accept(socket: TcpListener, way: Arc<Way>, shutdown: ShutdownWatch) {
+    let accepted = each(socket, &shutdown, |stream, address| way.open(stream, address, &shutdown)).await;
     // Asked of the system itself: tokio would answer from what it heard last, and between that and the end somebody may come.
-    let Ok(socket) = socket.into_std() else { return };
+    let Some(Ok(socket)) = accepted.map(tokio::net::TcpListener::into_std) else { return };
     loop {
         let (stream, address) = match socket.accept() {
             Ok(accepted) => accepted,
@@ -124,7 +145,7 @@ async fn accept(socket: TcpListener, way: Arc<Way>, mut shutdown: ShutdownWatch)
 }
 
 /// It will be so for the next one as well, until something is given back. All else is about one client, which is gone.
-pub(super) fn is_exhausted(error: &std::io::Error) -> bool {
+fn is_exhausted(error: &std::io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }
@@ -185,11 +206,7 @@ impl Way {
     }
 
     async fn serve(&self, stream: TcpStream, address: SocketAddr, open: Open, shutdown: &ShutdownWatch) {
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-        let _ = digest.peer_addr.set(Some(address.into()));
-        let mut stream = Stream::from(stream);
-        stream.set_socket_digest(digest);
-        if let Some(stream) = self.security.handshake(stream).await {
+        if let Some(stream) = self.security.handshake(self::stream(stream, address)).await {
             self.app.serve(stream, open, shutdown).await;
         }
     }

@@ -2,24 +2,20 @@
 //! place, asks one thing and is done in a time: nobody needs its token to hold connections open.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
 use pingora_core::apps::http_app::HttpServer;
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::{GetSocketDigest, SocketDigest};
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::accept::{EXHAUSTED, is_exhausted};
+use super::accept;
 use super::places::Places;
 use crate::admin::Admin;
-use crate::telemetry::Seldom;
 
 /// Operators, Prometheus, and the health checks of whatever runs the gateway.
 const PLACES: u32 = 64;
@@ -48,12 +44,8 @@ impl Operators {
         let Some(place) = place else { return };
         let (app, shutdown) = (self.app.clone(), shutdown.clone());
         tokio::spawn(async move {
-            let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-            let _ = digest.peer_addr.set(Some(address.into()));
-            let mut stream = Stream::from(stream);
-            stream.set_socket_digest(digest);
             // What is served is told by nobody; who is late is closed.
-            let _ = timeout(WITHIN, app.process_new(Box::new(stream), &shutdown)).await;
+            let _ = timeout(WITHIN, app.process_new(Box::new(accept::stream(stream, address)), &shutdown)).await;
             drop(place);
         });
     }
@@ -61,30 +53,9 @@ impl Operators {
 
 #[async_trait]
 impl Service for Operators {
-    async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
+    async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
         let Some(socket) = self.socket.take() else { return };
-        let socket = match tokio::net::TcpListener::from_std(socket) {
-            Ok(socket) => socket,
-            Err(e) => return log::error!("the admin listener can't be used: {e}"),
-        };
-        let failures = Seldom::default();
-        loop {
-            let accepted = tokio::select! {
-                accepted = socket.accept() => accepted,
-                _ = shutdown.wait_for(|is_over| *is_over) => return,
-            };
-            match accepted {
-                Ok((stream, address)) => self.open(stream, address, &shutdown),
-                Err(e) => {
-                    if let Some(times) = failures.is_due(Instant::now()) {
-                        log::warn!("an operator could not be accepted: {e}; {times} since this was told last");
-                    }
-                    if is_exhausted(&e) {
-                        tokio::time::sleep(EXHAUSTED).await;
-                    }
-                }
-            }
-        }
+        accept::each(socket, &shutdown, |stream, address| self.open(stream, address, &shutdown)).await;
     }
 
     fn name(&self) -> &str {
