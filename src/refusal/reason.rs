@@ -43,6 +43,8 @@ pub enum Reason {
     AskFailed,
     StoreUnavailable,
     KeysUnavailable,
+    /// There is as much to do as may be at once.
+    Overloaded,
     AuditUnavailable,
     RecordUnavailable,
     Draining,
@@ -93,6 +95,7 @@ const ROWS: &[Row] = &[
     (AskFailed, "ask_failed", 503, None, "Whether this is allowed can't be found out at the moment."),
     (StoreUnavailable, "store_unavailable", 503, None, "Sessions can't be checked at the moment."),
     (KeysUnavailable, "keys_unavailable", 503, None, "Tokens can't be checked at the moment."),
+    (Overloaded, "overloaded", 503, None, "There is too much to do at the moment."),
     (
         AuditUnavailable,
         "audit_unavailable",

@@ -165,13 +165,15 @@ impl Way {
         if self.proxy_protocol && !is_trusted {
             return door.refuse(&stream, Cause::ProxyProtocol, address);
         }
-        if !is_trusted && !place.is_given_to(address.ip()) {
-            return door.refuse(&stream, Cause::Client, address);
+        let mut open = self.app.open();
+        if !is_trusted {
+            let Some(share) = place.give_to(address.ip()) else { return door.refuse(&stream, Cause::Client, address) };
+            open.share = Some(share);
         }
         // When one of these fails the client is gone already, and reading will say so.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
-        let (way, shutdown, open) = (self.clone(), shutdown.clone(), self.app.open());
+        let (way, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {
             match way.proxy_protocol {
                 true => way.ask_for_client(stream, address, &mut place, open, &shutdown).await,
@@ -188,7 +190,7 @@ impl Way {
         mut stream: TcpStream,
         proxy: SocketAddr,
         place: &mut Place,
-        open: Open,
+        mut open: Open,
         shutdown: &ShutdownWatch,
     ) {
         let door = &self.door;
@@ -199,8 +201,9 @@ impl Way {
             Ok(Err(NoHeader::Nothing)) => return,
             Ok(Err(NoHeader::Malformed)) | Err(_) => return door.refuse(&stream, Cause::ProxyProtocol, proxy),
         };
-        if !door.gateway.trusts(address.ip().to_canonical()) && !place.is_given_to(address.ip()) {
-            return door.refuse(&stream, Cause::Client, address);
+        if !door.gateway.trusts(address.ip().to_canonical()) {
+            let Some(share) = place.give_to(address.ip()) else { return door.refuse(&stream, Cause::Client, address) };
+            open.share = Some(share);
         }
         self.serve(stream, address, open, shutdown).await;
     }

@@ -39,7 +39,7 @@ impl Operators {
 
     /// Serves one connection, if there is a place for it.
     fn open(&self, stream: TcpStream, address: SocketAddr, shutdown: &ShutdownWatch) {
-        let place = self.places.take().and_then(|mut place| place.is_given_to(address.ip()).then_some(place));
+        let place = self.places.take().and_then(|mut place| place.give_to(address.ip()).map(|_| place));
         // Without a place it is closed at once.
         let Some(place) = place else { return };
         let (app, shutdown) = (self.app.clone(), shutdown.clone());

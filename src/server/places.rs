@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use crate::proxy::guard::Share;
+
 /// All places. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Places(Arc<All>);
@@ -27,14 +29,23 @@ struct All {
     taken: AtomicU32,
     /// In several maps, so that threads seldom wait for each other. A client without a connection has no entry, so all of them
     /// together never hold more than there are places.
-    clients: [Mutex<HashMap<Client, u32>>; SHARDS],
+    clients: [Mutex<HashMap<Client, Has>>; SHARDS],
     hasher: RandomState,
+}
+
+/// What a client has.
+#[derive(Debug)]
+struct Has {
+    places: u32,
+    share: Share,
 }
 
 /// The network part of an address.
 type Client = [u8; 8];
 
 const SHARDS: usize = 16;
+/// Requests in flight over HTTP/2, for each connection that a client may have: pages ask for a few things at the same time.
+const REQUESTS: u32 = 4;
 
 impl Places {
     pub(super) fn new(total: u32, per_client: u32) -> Places {
@@ -51,17 +62,20 @@ impl Places {
 }
 
 impl Place {
-    /// Counts the place as one of this client's. False when the client has all that it may have.
-    pub(super) fn is_given_to(&mut self, address: IpAddr) -> bool {
+    /// Counts the place as one of this client's, and gives what all of its connections share. `None` when the client has all
+    /// that it may have.
+    pub(super) fn give_to(&mut self, address: IpAddr) -> Option<Share> {
         let client = client(address);
-        let mut clients = self.all.clients_beside(&client).lock();
-        let has = clients.entry(client).or_default();
-        if *has >= self.all.per_client {
-            return false;
+        let all = self.all.clone();
+        let mut clients = all.clients_beside(&client).lock();
+        let fresh = || Has { places: 0, share: Share::new(all.per_client.saturating_mul(REQUESTS)) };
+        let has = clients.entry(client).or_insert_with(fresh);
+        if has.places >= all.per_client {
+            return None;
         }
-        *has += 1;
+        has.places += 1;
         self.client = Some(client);
-        true
+        Some(has.share.clone())
     }
 }
 
@@ -71,14 +85,14 @@ impl Drop for Place {
         let Some(client) = self.client else { return };
         let mut clients = self.all.clients_beside(&client).lock();
         match clients.get_mut(&client) {
-            Some(has) if *has > 1 => *has -= 1,
+            Some(has) if has.places > 1 => has.places -= 1,
             _ => drop(clients.remove(&client)),
         }
     }
 }
 
 impl All {
-    fn clients_beside(&self, client: &Client) -> &Mutex<HashMap<Client, u32>> {
+    fn clients_beside(&self, client: &Client) -> &Mutex<HashMap<Client, Has>> {
         &self.clients[self.hasher.hash_one(client) as usize % SHARDS]
     }
 }
@@ -111,9 +125,9 @@ mod tests {
                 got.push('t');
                 continue;
             };
-            match place.is_given_to(address.parse().unwrap()) {
-                true => kept.push(place),
-                false => {
+            match place.give_to(address.parse().unwrap()) {
+                Some(_) => kept.push(place),
+                None => {
                     got.push('c');
                     continue;
                 }
@@ -145,9 +159,9 @@ mod tests {
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         for _ in 0..1000 {
             let mut place = places.take().expect("a place is left");
-            assert!(place.is_given_to(address));
+            assert!(place.give_to(address).is_some());
             let mut other = places.take().expect("one more");
-            assert!(!other.is_given_to(address));
+            assert!(other.give_to(address).is_none());
             assert!(places.take().is_none());
         }
         assert_eq!(entries(&places), 0);
@@ -164,7 +178,7 @@ mod tests {
                         let taken: Vec<_> = (0..12).filter_map(|_| places.take()).collect();
                         let address = IpAddr::from([10, 0, number % 4, 1]);
                         let given: Vec<_> =
-                            taken.into_iter().filter_map(|mut p| p.is_given_to(address).then_some(p)).collect();
+                            taken.into_iter().filter_map(|mut p| p.give_to(address).map(|_| p)).collect();
                         assert!(given.len() <= 10, "{number} {turn}: {}", given.len());
                         assert!(places.0.taken.load(Relaxed) <= 50);
                     }

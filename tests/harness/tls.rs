@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -112,6 +112,13 @@ impl Dialer {
         dial(&self.connector(), to, name).await
     }
 
+    /// The same from an address of loopback.
+    pub(crate) async fn dial_from(&self, source: [u8; 4], to: SocketAddr, name: &str) -> Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        greet(&self.connector(), within("a connection", socket.connect(to)).await?, name).await
+    }
+
     /// Sends one request over HTTP/1 and reads to the end of the connection.
     pub(crate) async fn send(&self, to: SocketAddr, name: &str, request: &str) -> Result<Response> {
         exchange(&mut self.dial(to, name).await?, request).await
@@ -128,7 +135,10 @@ impl Dialer {
 }
 
 pub(crate) async fn dial(connector: &TlsConnector, to: SocketAddr, name: &str) -> Result<TlsStream<TcpStream>> {
-    let stream = within("a connection", TcpStream::connect(to)).await?;
+    greet(connector, within("a connection", TcpStream::connect(to)).await?, name).await
+}
+
+async fn greet(connector: &TlsConnector, stream: TcpStream, name: &str) -> Result<TlsStream<TcpStream>> {
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(name.to_owned()).map_err(Error::other)?;
     within("a TLS handshake", connector.connect(name, stream)).await

@@ -8,6 +8,7 @@ mod floods;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hpack;
+mod share;
 mod slow;
 mod turns;
 mod wire;

@@ -19,6 +19,7 @@ use std::future::Future;
 use super::exchange::{EXCHANGE, Exchange, Overdue};
 use super::io::GuardIo;
 use super::pace::Pace;
+use super::share::Share;
 use super::streams::Streams;
 use super::{Connection, Deadlines, Fresh, GRACE, Phase, is_past, lock};
 use crate::proxy::{Entrance, Gateway};
@@ -35,6 +36,8 @@ pub struct GuardedConnections {
 pub struct Open {
     counted: Counted,
     fresh: Fresh,
+    /// What its client may have in flight; `None`: behind it are many clients.
+    pub share: Option<Share>,
 }
 
 /// Per request: ends an exchange whose time is over, and counts those that no hook has seen.
@@ -75,14 +78,18 @@ impl GuardedConnections {
     /// Counts a connection from here on.
     pub fn open(&self) -> Open {
         let gateway = &self.http.gateway;
-        Open { counted: Counted::new(&gateway.metrics().connections), fresh: Fresh::count(gateway.fresh()) }
+        Open {
+            counted: Counted::new(&gateway.metrics().connections),
+            fresh: Fresh::count(gateway.fresh()),
+            share: None,
+        }
     }
 
     /// Serves one connection until it ends.
     pub async fn serve(&self, io: Stream, open: Open, shutdown: &ShutdownWatch) {
-        let Open { counted: _counted, fresh } = open;
+        let Open { counted: _counted, fresh, share } = open;
         if matches!(io.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.serve_http2(io, fresh, shutdown).await;
+            return self.serve_http2(io, fresh, share, shutdown).await;
         }
         let connection = Arc::new(Connection::new(fresh, None));
         let io: Stream = Box::new(GuardIo::new(io, connection, self.deadlines));
@@ -94,9 +101,9 @@ impl GuardedConnections {
     }
 
     /// One connection that carries many requests at once.
-    async fn serve_http2(&self, io: Stream, fresh: Fresh, shutdown: &ShutdownWatch) {
+    async fn serve_http2(&self, io: Stream, fresh: Fresh, share: Option<Share>, shutdown: &ShutdownWatch) {
         let gateway = &self.http.gateway;
-        let streams = Arc::new(Streams::new(self.http.requests));
+        let streams = Arc::new(Streams::new(self.http.requests, share));
         let connection = Arc::new(Connection::new(fresh, Some(streams.clone())));
         // The idle deadline of one head would end all of them.
         connection.enter(Phase::Busy);
@@ -161,7 +168,15 @@ impl HttpServerApp for GuardedHttp {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(0));
         }
-        let _stream = self.streams.as_ref().map(|streams| streams.begin());
+        let _stream = match self.streams.as_ref().map(|streams| streams.begin()) {
+            // RFC 9113, 8.7: nothing was done for it, so the client may ask again.
+            Some(None) => {
+                session.shutdown_with_reason(h2::Reason::REFUSED_STREAM);
+                self.gateway.log_unseen(0, Reason::Overloaded);
+                return None;
+            }
+            stream => stream.flatten(),
+        };
         let exchange = Arc::new(Exchange::new(connection.clone(), self.stall, self.entrance.clone()));
         let mut pace = Pace::new(self.stall);
         let mut timer = connection.as_ref().and_then(|c| lock(&c.timer).take());

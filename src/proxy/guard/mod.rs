@@ -8,7 +8,7 @@
 //! from it, which leads to an answer; what goes on all the same is dropped a moment later.
 //!
 //! Since the IO sees every byte first, it also holds chunked bodies to the letter of the RFC ([`chunks`], [`wire`]), and an HTTP/2
-//! client to what belongs to its requests ([`frames`], [`streams`]).
+//! client to what belongs to its requests ([`frames`], [`streams`]), and to as many of them at once as are its [`share`].
 
 pub mod app;
 mod chunks;
@@ -16,6 +16,7 @@ mod exchange;
 mod frames;
 mod io;
 mod pace;
+mod share;
 mod streams;
 mod wire;
 
@@ -34,6 +35,7 @@ pub use exchange::{
     Overdue, body_follows, deadline, entrance, head_is_complete, is_held_back, is_ill_framed, is_uploaded, lend,
     overdue, patience, progress, received, stall, waits_for_client,
 };
+pub use share::Share;
 pub use wire::Framing;
 use wire::Wire;
 

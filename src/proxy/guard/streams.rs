@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::frames::{Flood, Frames};
 use super::lock;
+use super::share::{Share, Taken};
 
 /// Requests that may still come until the client has heard that the connection ends: it may be far away, and busy.
 const LATE: u32 = 1000;
@@ -16,6 +17,8 @@ const LATE: u32 = 1000;
 #[derive(Debug)]
 pub(super) struct Streams {
     frames: Mutex<Frames>,
+    /// Of the client; `None`: behind it are many.
+    share: Option<Share>,
     /// Requests that the connection may have.
     most: u32,
     begun: AtomicU32,
@@ -28,12 +31,16 @@ pub(super) struct Streams {
 }
 
 /// One exchange, until it is dropped.
-pub(super) struct Stream<'s>(&'s Streams);
+pub(super) struct Stream<'s> {
+    streams: &'s Streams,
+    _taken: Option<Taken>,
+}
 
 impl Streams {
-    pub(super) fn new(most: u32) -> Streams {
+    pub(super) fn new(most: u32, share: Option<Share>) -> Streams {
         let (begun, open, is_flooded, goes_on, leaves) = Default::default();
-        Streams { frames: Mutex::new(Frames::new(Instant::now())), most, begun, open, is_flooded, goes_on, leaves }
+        let frames = Mutex::new(Frames::new(Instant::now()));
+        Streams { frames, share, most, begun, open, is_flooded, goes_on, leaves }
     }
 
     /// See [`Frames::came`].
@@ -43,9 +50,8 @@ impl Streams {
         came
     }
 
-    /// An exchange begins.
-    pub(super) fn begin(&self) -> Stream<'_> {
-        self.open.fetch_add(1, Relaxed);
+    /// An exchange begins. `None`: the client has as many as it may have.
+    pub(super) fn begin(&self) -> Option<Stream<'_>> {
         let begun = self.begun.fetch_add(1, Relaxed) + 1;
         if begun >= self.most {
             self.leave();
@@ -53,7 +59,12 @@ impl Streams {
         if begun >= self.most.saturating_add(LATE) {
             self.goes_on.notify_one();
         }
-        Stream(self)
+        let taken = match self.share.as_ref().map(Share::take) {
+            Some(None) => return None,
+            taken => taken.flatten(),
+        };
+        self.open.fetch_add(1, Relaxed);
+        Some(Stream { streams: self, _taken: taken })
     }
 
     /// The client shall make another connection.
@@ -102,6 +113,6 @@ impl Streams {
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        self.streams.open.fetch_sub(1, Relaxed);
     }
 }
