@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderName, HeaderValue};
 
-use super::claims::{ClaimPath, Claims, as_text};
+use super::claims::{ClaimPath, Claims, as_text, scalar_text};
 use super::refresh::Progress;
 use super::source::By;
 use super::standing::Standing;
@@ -61,7 +61,16 @@ pub struct Identity {
     pub(super) session: Option<Arc<Standing>>,
     /// How far the next token of its session is.
     pub(super) progress: Progress,
-    mark: OnceLock<[u8; 16]>,
+    mark: OnceLock<Mark>,
+}
+
+/// Who somebody is, as it may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub user_id: Option<Box<str>>,
+    pub user_type: Option<Box<str>>,
+    /// Stands for the token.
+    pub session: [u8; 16],
 }
 
 impl Identity {
@@ -96,9 +105,14 @@ impl Identity {
         })
     }
 
-    /// What stands for the token where it may not be told; made once.
-    pub fn mark(&self, of: impl FnOnce(&str) -> [u8; 16]) -> [u8; 16] {
-        *self.mark.get_or_init(|| of(&self.token))
+    /// What is told of it; made once. `session` is what stands for a token.
+    pub fn mark(&self, session: impl FnOnce(&str) -> [u8; 16]) -> &Mark {
+        let claim = |name: &str| Some(scalar_text(self.claims.get(name)?)?.into());
+        self.mark.get_or_init(|| Mark {
+            user_id: claim("user_id").or_else(|| claim("sub")),
+            user_type: claim("user_type"),
+            session: session(&self.token),
+        })
     }
 }
 
@@ -149,12 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_a_token_is_made_of_it_and_once() {
-        let verified = Verified { claims: serde_json::Map::new(), expires: 7, generation: 0 };
-        let identity = Identity::new("a.b.c", verified, &[], None).unwrap();
-        let first = |token: &str| [token.as_bytes()[0]; 16];
-        assert_eq!(identity.mark(first), *b"aaaaaaaaaaaaaaaa");
-        assert_eq!(identity.mark(|_| [0; 16]), *b"aaaaaaaaaaaaaaaa");
+    fn what_is_told_of_a_token_is_made_of_it_and_once() {
+        let mark = |claims: &str, user_id: Option<&str>, user_type: Option<&str>| {
+            let verified = Verified { claims: serde_json::from_str(claims).unwrap(), expires: 7, generation: 0 };
+            let identity = Identity::new("a.b.c", verified, &[], None).unwrap();
+            let first = |token: &str| [token.as_bytes()[0]; 16];
+            let expected = (user_id, user_type, b"aaaaaaaaaaaaaaaa");
+            for mark in [identity.mark(first).clone(), identity.mark(|_| [0; 16]).clone()] {
+                assert_eq!((mark.user_id.as_deref(), mark.user_type.as_deref(), &mark.session), expected, "{claims}");
+            }
+        };
+        mark("{}", None, None);
+        mark(r#"{"sub":"s","user_id":7,"user_type":"doctor"}"#, Some("7"), Some("doctor"));
+        mark(r#"{"sub":"s","user_id":["a"],"user_type":{}}"#, Some("s"), None);
     }
 
     #[test]

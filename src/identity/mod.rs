@@ -39,7 +39,7 @@ pub mod verify;
 #[cfg(test)]
 pub(crate) mod testkit;
 
-pub use caller::{Caller, Identity};
+pub use caller::{Caller, Identity, Mark};
 pub use claims::ClaimPath;
 pub use now::Now;
 pub use source::{By, Presented};

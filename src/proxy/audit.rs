@@ -5,7 +5,6 @@
 //! written afterwards and not waited for. A change that has happened can't be taken back by a 503, which would only say that it had
 //! not, and invite to try it again.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,9 +17,8 @@ use tokio::time::Instant;
 use super::Ctx;
 use crate::actions::Action;
 use crate::actions::session::Session;
-use crate::identity::claims::scalar_text;
 use crate::identity::token::Told;
-use crate::identity::{Caller, Identity};
+use crate::identity::{Caller, Identity, Mark};
 use crate::refusal::Reason;
 use crate::router::Head;
 use crate::table::decide::{Match, claims_of};
@@ -106,7 +104,7 @@ pub(super) fn tell(ctx: &Ctx, status: u16) {
         && !ctx.audited.is_intended
     {
         let route = ctx.route.as_ref().map(|route| &route.name);
-        let session = identity(ctx).map(|identity| session(audit, identity));
+        let session = identity(ctx).map(|identity| Tag(mark(audit, identity).session));
         if audit.denied(ctx.facts.client, session, route, reason) {
             record(ctx, Event::Denied, outcome, Some(status), |record| audit.write(record));
         }
@@ -153,7 +151,7 @@ struct Refresh {
 
 impl Refresh {
     fn tell(&self, old: &Identity, new: &Identity) {
-        let who = Who::of(old);
+        let [who, new] = [old, new].map(|identity| mark(&self.audit, identity));
         self.audit.write(&Record {
             time: Time(SystemTime::now()),
             event: Event::Refresh,
@@ -164,10 +162,10 @@ impl Refresh {
             method: shown(&self.method),
             action: None,
             resource: None,
-            user_id: who.id.as_deref(),
-            user_type: who.kind.as_deref(),
-            session: Some(session(&self.audit, old)),
-            new_session: Some(session(&self.audit, new)),
+            user_id: who.user_id.as_deref(),
+            user_type: who.user_type.as_deref(),
+            session: Some(Tag(who.session)),
+            new_session: Some(Tag(new.session)),
             client: Some(self.client),
             request_id: self.request_id.as_str(),
             exchange: self.audit.exchange(),
@@ -199,30 +197,16 @@ fn identity(ctx: &Ctx) -> Option<&Arc<Identity>> {
     }
 }
 
-/// What the records call the session of a token. A hash of some hundred bytes, which is not made again for each of its requests.
-fn session(audit: &Audit, identity: &Identity) -> Tag {
-    Tag(identity.mark(|token| audit.key().session(token).0))
-}
-
-/// What the records call somebody.
-struct Who<'i> {
-    id: Option<Cow<'i, str>>,
-    kind: Option<Cow<'i, str>>,
-}
-
-impl<'i> Who<'i> {
-    fn of(identity: &'i Identity) -> Who<'i> {
-        let claim = |name: &str| scalar_text(identity.claims.get(name)?);
-        Who { id: claim("user_id").or_else(|| claim("sub")), kind: claim("user_type") }
-    }
+/// What the records say of somebody. For it a token of some hundred bytes is hashed, so it is not made again for each of its requests.
+fn mark<'i>(audit: &Audit, identity: &'i Identity) -> &'i Mark {
+    identity.mark(|token| audit.key().session(token).0)
 }
 
 /// Makes the record of an exchange as it is now. Borrowed from end to end: nothing is copied but into the line itself.
 fn record<R>(ctx: &Ctx, event: Event, outcome: Outcome, status: Option<u16>, then: impl FnOnce(&Record<'_>) -> R) -> R {
     let route = ctx.route.as_deref();
-    let identity = identity(ctx);
-    let who = identity.map(|identity| Who::of(identity));
     let audit = ctx.gateway.audit();
+    let who = audit.zip(identity(ctx)).map(|(audit, identity)| mark(audit, identity));
     then(&Record {
         time: Time(SystemTime::now()),
         event,
@@ -233,9 +217,9 @@ fn record<R>(ctx: &Ctx, event: Event, outcome: Outcome, status: Option<u16>, the
         method: shown(ctx.method()),
         action: route.and_then(|route| Some(route.audit.as_ref()?.action(ctx.method(), &route.action))),
         resource: ctx.audited.resource.as_ref().and_then(|resource| resource.as_deref().ok()),
-        user_id: who.as_ref().and_then(|who| who.id.as_deref()),
-        user_type: who.as_ref().and_then(|who| who.kind.as_deref()),
-        session: audit.zip(identity).map(|(audit, identity)| session(audit, identity)),
+        user_id: who.and_then(|who| who.user_id.as_deref()),
+        user_type: who.and_then(|who| who.user_type.as_deref()),
+        session: who.map(|who| Tag(who.session)),
         new_session: None,
         client: Some(ctx.facts.client),
         request_id: ctx.facts.request_id.as_str(),

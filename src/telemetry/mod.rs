@@ -3,6 +3,7 @@
 mod access;
 pub mod audit;
 mod diagnostics;
+mod json;
 mod metrics;
 mod route_metrics;
 mod seldom;

@@ -12,6 +12,8 @@ use std::io::Write as _;
 
 use ring::hmac;
 
+use crate::telemetry::json::{Plain, Value};
+
 /// What the chain is keyed with. Not printable.
 #[derive(Clone)]
 pub struct Key(hmac::Key);
@@ -113,9 +115,9 @@ pub(super) fn time(line: &[u8]) -> Option<&str> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Session(pub [u8; 16]);
 
-impl serde::Serialize for Session {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&self.0).unwrap_or_default())
+impl Value for Session {
+    fn write(&self, out: &mut Vec<u8>) {
+        Plain(std::str::from_utf8(&self.0).unwrap_or_default()).write(out);
     }
 }
 

@@ -28,7 +28,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
 
 use anyhow::Context;
 use parking_lot::Mutex;
@@ -38,9 +37,9 @@ use tokio::sync::oneshot;
 pub use chain::{Key, Session};
 pub use record::{Event, Outcome, Record};
 
-use crate::telemetry::Time;
+use crate::telemetry::json::Object as _;
 use place::Place;
-use record::Own;
+use record::{Own, body};
 use segment::Chain;
 use writer::{Queue, Writer};
 
@@ -143,10 +142,7 @@ impl Audit {
 
     /// Records without waiting. What finds no room is counted.
     pub fn write(&self, record: &Record<'_>) {
-        with_body(record, |body| match body {
-            Some(body) => self.queue.push(body),
-            None => self.queue.counts.dropped(1),
-        });
+        with_body(record, |body| self.queue.push(body));
     }
 
     /// Records; the answer comes when it is on the disk, or is known not to be.
@@ -167,11 +163,7 @@ impl Audit {
 
     /// `routes.yaml` was loaded, or refused.
     pub fn config(&self, outcome: Outcome, hash: Option<&str>) {
-        let mut text = Vec::new();
-        let time = Time(SystemTime::now());
-        if record::body(&Own { time, outcome: Some(outcome), config: hash, ..Own::new(Event::Config) }, &mut text) {
-            self.queue.push(&text);
-        }
+        self.queue.push(&body(&Own { outcome: Some(outcome), config: hash, ..Own::new(Event::Config) }));
     }
 
     /// Writes what is left and the last record, and ends the writer. What comes later is counted as dropped.
@@ -185,12 +177,13 @@ impl Audit {
 }
 
 /// Formats a record once, in a buffer of this thread's.
-fn with_body<R>(record: &Record<'_>, then: impl FnOnce(Option<&[u8]>) -> R) -> R {
+fn with_body<R>(record: &Record<'_>, then: impl FnOnce(&[u8]) -> R) -> R {
     thread_local! {
         static TEXT: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
     }
     TEXT.with_borrow_mut(|text| {
-        let whole = record::body(record, text);
-        then(whole.then_some(text.as_slice()))
+        text.clear();
+        record.members(text);
+        then(text)
     })
 }

@@ -4,14 +4,12 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use serde::Serialize;
-
 use super::chain::Session;
 use crate::telemetry::Time;
+use crate::telemetry::json::{Object, Plain, Value, members};
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A route that declares `audit:` was used.
     Access,
@@ -32,9 +30,26 @@ pub enum Event {
     Stop,
 }
 
+impl Value for Event {
+    fn write(&self, out: &mut Vec<u8>) {
+        let name = match self {
+            Event::Access => "access",
+            Event::SignIn => "sign_in",
+            Event::SignOut => "sign_out",
+            Event::Refresh => "refresh",
+            Event::Denied => "denied",
+            Event::Config => "config",
+            Event::Checkpoint => "checkpoint",
+            Event::Gap => "gap",
+            Event::HeadLost => "head_lost",
+            Event::Stop => "stop",
+        };
+        Plain(name).write(out);
+    }
+}
+
 /// How it went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is about to be done; what became of it is in a further record with the same `exchange`.
     Intended,
@@ -56,63 +71,99 @@ impl Outcome {
     }
 }
 
+impl Value for Outcome {
+    fn write(&self, out: &mut Vec<u8>) {
+        let name = match self {
+            Outcome::Intended => "intended",
+            Outcome::Success => "success",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+            Outcome::Unknown => "unknown",
+        };
+        Plain(name).write(out);
+    }
+}
+
 /// One record of an exchange.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// RFC 3339, UTC, milliseconds.
     pub time: Time,
     pub event: Event,
     pub outcome: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<&'a str>,
     pub method: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<&'a str>,
     /// What it was about, as `audit: { resource }` says.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<&'a str>,
     /// Who, by claims of a verified token.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_type: Option<&'a str>,
     /// Stands for the token; see [`super::Key::session`].
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Session>,
     /// Of a refresh: stands for the token that the session goes on with.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub new_session: Option<Session>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
     /// The client's own word, if it gave one.
     pub request_id: &'a str,
     /// The same in all records of one exchange, and in no other of this process.
     pub exchange: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<&'a str>,
-    /// The hash of the `routes.yaml` by which it was decided.
+    /// The hash of the `routes.yaml` by which it was decided, in hex.
     pub config: &'a str,
 }
 
+impl Object for Record<'_> {
+    fn members(&self, out: &mut Vec<u8>) {
+        members!(out;
+            "time": self.time,
+            "event": self.event,
+            "outcome": self.outcome,
+            "status": self.status,
+            "reason": self.reason,
+            "route": self.route,
+            "method": self.method,
+            "action": self.action,
+            "resource": self.resource,
+            "user_id": self.user_id,
+            "user_type": self.user_type,
+            "session": self.session,
+            "new_session": self.new_session,
+            "client": self.client,
+            "request_id": self.request_id,
+            "exchange": self.exchange,
+            "service": self.service,
+            "config": Plain(self.config),
+        );
+    }
+}
+
 /// One record about the gateway itself.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Own<'a> {
     pub(super) time: Time,
     pub(super) event: Event,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outcome: Option<Outcome>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) config: Option<&'a str>,
     /// How many records could not be written.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failed: Option<u64>,
     /// How many found no room in the queue.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dropped: Option<u64>,
+}
+
+impl Object for Own<'_> {
+    fn members(&self, out: &mut Vec<u8>) {
+        members!(out;
+            "time": self.time,
+            "event": self.event,
+            "outcome": self.outcome,
+            "config": self.config,
+            "failed": self.failed,
+            "dropped": self.dropped,
+        );
+    }
 }
 
 impl Own<'_> {
@@ -122,35 +173,39 @@ impl Own<'_> {
 }
 
 /// Several denials in one record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Denials<'a> {
     pub(super) time: Time,
     pub(super) event: Event,
     pub(super) outcome: Outcome,
     pub(super) reason: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) route: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session: Option<Session>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client: Option<String>,
+    pub(super) client: Option<&'a str>,
     /// How many there were besides those that have a record of their own.
     pub(super) count: u64,
     pub(super) since: Time,
 }
 
-/// Replaces `out` by what stands between the braces of a record.
-pub(super) fn body(record: &impl Serialize, out: &mut Vec<u8>) -> bool {
-    out.clear();
-    if serde_json::to_writer(&mut *out, record).is_err() || out.len() < 2 {
-        return false;
+impl Object for Denials<'_> {
+    fn members(&self, out: &mut Vec<u8>) {
+        members!(out;
+            "time": self.time,
+            "event": self.event,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "route": self.route,
+            "session": self.session,
+            "client": self.client,
+            "count": self.count,
+            "since": self.since,
+        );
     }
-    out.pop();
-    out.remove(0);
-    true
 }
 
-/// A moment as it is written everywhere.
-pub(super) fn stamp(at: SystemTime) -> String {
-    serde_json::to_value(Time(at)).ok().and_then(|time| time.as_str().map(str::to_owned)).unwrap_or_default()
+/// What stands between the braces of a record.
+pub(super) fn body(record: &impl Object) -> Vec<u8> {
+    let mut out = Vec::new();
+    record.members(&mut out);
+    out
 }

@@ -8,8 +8,8 @@ use super::chain::{Key, Mac, NONE};
 use super::disk::Disk;
 use super::head::{End, Found, Head, HeadLock};
 use super::place::{Place, writer};
-use super::record::stamp;
 use super::start::Before;
+use crate::telemetry::Time;
 
 /// One process's chain, and the segment that is written now.
 pub(super) struct Chain {
@@ -63,7 +63,7 @@ impl Chain {
     /// A chain whose first record is not written yet: the head tells of it before, so that no record is one that nobody knows of,
     /// whenever the process is killed. Also what the head says once it is written.
     pub(super) fn begin(place: Place, key: Key, rotate: u64, random: u32, config: &str) -> Result<(Chain, Head)> {
-        let time = stamp(SystemTime::now());
+        let time = Time(SystemTime::now()).to_string();
         let writer = writer(&time, random);
         let before = Before::read(&place, &key)?;
         let first = before.first(&time, &writer, config);
@@ -153,7 +153,7 @@ impl Chain {
         let number = self.number + 1;
         let mut disk = Disk::create(&self.place, &self.writer, number)?;
         let first = serde_json::json!({
-            "time": stamp(SystemTime::now()), "event": "rotate", "writer": self.writer, "segment": number, "prev": text(&self.mac),
+            "time": Time(SystemTime::now()).to_string(), "event": "rotate", "writer": self.writer, "segment": number, "prev": text(&self.mac),
         });
         std::mem::swap(&mut self.disk, &mut disk);
         (self.number, self.first) = (number, Some(body(&first)));

@@ -58,16 +58,15 @@ impl Queue {
         waiting.ends.push((end, None));
     }
 
-    /// Queues a record that is waited for; `None`: it could not even be formatted.
-    pub(super) fn push_urgent(&self, body: Option<&[u8]>) -> oneshot::Receiver<Result<(), Unwritten>> {
+    /// Queues a record that is waited for.
+    pub(super) fn push_urgent(&self, body: &[u8]) -> oneshot::Receiver<Result<(), Unwritten>> {
         let (told, written) = oneshot::channel();
         let mut waiting = self.waiting.lock();
-        let fits = |body: &&[u8]| !waiting.is_over && waiting.texts.len() + body.len() <= ROOM;
-        let Some(body) = body.filter(fits) else {
+        if waiting.is_over || waiting.texts.len() + body.len() > ROOM {
             self.counts.dropped(1);
             let _ = told.send(Err(Unwritten));
             return written;
-        };
+        }
         waiting.texts.extend_from_slice(body);
         let end = waiting.texts.len();
         waiting.ends.push((end, Some(told)));
@@ -170,14 +169,12 @@ impl Writer {
     /// Answers the batch, empty, for its memory.
     fn write(&mut self, mut batch: Batch) -> Batch {
         if !batch.ends.is_empty() {
-            let mut gap = Vec::new();
             let dropped = self.queue.counts.take_dropped();
             self.missed.1 += dropped;
-            if self.missed != (0, 0) {
+            let gap = (self.missed != (0, 0)).then(|| {
                 let (failed, dropped) = (Some(self.missed.0), Some(self.missed.1));
-                body(&Own { failed, dropped, ..Own::new(Event::Gap) }, &mut gap);
-            }
-            let gap = Some(gap.as_slice()).filter(|gap| !gap.is_empty());
+                body(&Own { failed, dropped, ..Own::new(Event::Gap) })
+            });
             let mut from = 0;
             let bodies = batch.ends.iter().map(|(end, _)| {
                 let body = &batch.texts[from..*end];
@@ -185,7 +182,7 @@ impl Writer {
                 body
             });
             let count = batch.ends.len() as u64;
-            let written = self.chain.append(gap.into_iter().chain(bodies));
+            let written = self.chain.append(gap.as_deref().into_iter().chain(bodies));
             match &written {
                 Ok(()) => {
                     self.queue.counts.written(count);
@@ -262,10 +259,7 @@ impl Writer {
     }
 
     fn event(&mut self, event: &Own<'_>) {
-        let mut text = Vec::new();
-        if body(event, &mut text) {
-            self.own(&text);
-        }
+        self.own(&body(event));
     }
 
     /// A record of the writer's own.

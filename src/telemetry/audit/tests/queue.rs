@@ -1,11 +1,13 @@
 //! Whoever records, and the thread that writes.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
 use super::super::disk::Disk;
 use super::super::head::{Found, Head, HeadLock};
 use super::super::*;
 use super::*;
+use crate::telemetry::Time;
 
 fn counts() -> (Registry, Counts) {
     let registry = Registry::new();
@@ -82,7 +84,7 @@ fn a_queue_without_room_drops_and_counts() {
     let queue = Queue::new(counts);
     let large = vec![b'1'; 1024 * 1024];
     (0..20).for_each(|_| queue.push(&large));
-    let waited = queue.push_urgent(Some(&large)).try_recv();
+    let waited = queue.push_urgent(&large).try_recv();
     assert_eq!((queue.counts.dropped.get(), waited), (5, Ok(Err(Unwritten))));
 }
 
