@@ -147,15 +147,15 @@ impl Gateway {
         !address.is_unspecified() && self.0.trusted_proxies.iter().any(|net| net.contains(&address))
     }
 
-    /// Counts and logs a request that reached no hook of ours.
-    fn log_unseen(&self, status: u16, reason: Reason) {
+    /// Counts and logs a request that reached no hook of ours. `client`: who is at the other end of its connection.
+    fn log_unseen(&self, client: Option<IpAddr>, status: u16, reason: Reason) {
         let metrics = self.metrics();
         metrics.rejected(reason.name());
         metrics.unmatched().count(&Method::default(), status);
         self.0.access_log.write(&Line {
             time: Time(SystemTime::now()),
             request_id: "",
-            client: None,
+            client,
             method: "",
             route: None,
             path: None,

@@ -132,6 +132,7 @@ async fn what_is_no_request_is_counted_and_logged() {
         eventually(&format!("a log line for {shown:?}"), async || (gateway.access_log().len() > n).then_some(())).await;
         let line = gateway.access_log()[n].clone();
         assert_eq!((line["status"].as_u64(), line["route"].is_null()), (Some(400), true), "{shown:?}: {line}");
+        assert_eq!(line["client"], "127.0.0.1", "{shown:?}");
     }
     assert!(service.seen().is_empty(), "none of them reached a service: {:?}", service.seen());
     gateway.counts("hilum_rejections_total", &[], |n| n == cases.len() as f64).await;

@@ -155,6 +155,7 @@ async fn what_reaches_nobody_is_in_the_log_and_counted() {
         wire.finish().await;
         let line = world.gateway.logged(case, |_| true).await;
         assert_eq!((line["reason"].as_str(), line["status"].as_u64()), (Some(reason), Some(status)), "{case}: {line}");
+        assert_eq!(line["client"], "127.0.0.1", "{case}");
         world.gateway.counts("hilum_connections", &[], |n| n == 0.0).await;
         assert_eq!(world.gateway.access_log().len(), 1, "{case}");
         let metrics = world.gateway.metrics().await;

@@ -43,6 +43,13 @@ async fn a_client_has_its_share_of_requests_however_it_spreads_them() {
     }
     assert_eq!(world.service.seen().len(), 8);
     world.wait_for_refused(2.0).await;
+    // The log says who it was.
+    let logged = async || {
+        let lines = world.gateway.access_log().into_iter().filter(|line| line["reason"] == "overloaded");
+        Some(lines.collect::<Vec<_>>()).filter(|lines| lines.len() == 2)
+    };
+    let lines = eventually("two lines", logged).await;
+    assert!(lines.iter().all(|line| line["client"] == "127.0.0.5" && line["status"] == 0), "{lines:?}");
     world.is_well("another client").await;
     // What is given back is there again, on whichever connection.
     wires[1].send(&frame(RST_STREAM, 0, stream(1), &8_u32.to_be_bytes())).await;

@@ -1,6 +1,7 @@
 //! The layers as Pingora's apps: [`GuardedConnections`] per connection, [`GuardedHttp`] per request.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
@@ -103,6 +105,7 @@ impl GuardedConnections {
     /// One connection that carries many requests at once.
     async fn serve_http2(&self, io: Stream, fresh: Fresh, share: Option<Share>, shutdown: &ShutdownWatch) {
         let gateway = &self.http.gateway;
+        let client = io.get_socket_digest().and_then(|digest| address(digest.peer_addr()?));
         let streams = Arc::new(Streams::new(self.http.requests, share));
         let connection = Arc::new(Connection::new(fresh, Some(streams.clone())));
         // The idle deadline of one head would end all of them.
@@ -114,7 +117,7 @@ impl GuardedConnections {
         tokio::select! {
             _ = http.process_new(io, &leaves) => {}
             // Pingora keeps time over an HTTP/2 connection only from its first frame on, and until it says GOAWAY.
-            () = preface_is_late(&connection, self.deadlines.header) => gateway.log_unseen(0, Reason::ClientTooSlow),
+            () = preface_is_late(&connection, self.deadlines.header) => gateway.log_unseen(client, 0, Reason::ClientTooSlow),
             () = streams.overstays(shutdown.clone(), self.deadlines.idle) => {}
             () = gateway.until_cut() => {}
         }
@@ -123,7 +126,7 @@ impl GuardedConnections {
             tokio::time::sleep(BEGINNING).await;
         }
         for _ in 0..streams.unseen() + u32::from(streams.is_flooded()) {
-            gateway.log_unseen(0, Reason::Malformed);
+            gateway.log_unseen(client, 0, Reason::Malformed);
         }
     }
 
@@ -138,6 +141,11 @@ impl GuardedConnections {
         }
         self.http.http_cleanup().await;
     }
+}
+
+/// Whom a connection comes from.
+fn address(of: &SocketAddr) -> Option<IpAddr> {
+    of.as_inet().map(|address| address.ip().to_canonical())
 }
 
 /// What an HTTP/2 client says first, in bytes (RFC 9113, 3.4).
@@ -168,11 +176,12 @@ impl HttpServerApp for GuardedHttp {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(0));
         }
+        let client = session.client_addr().and_then(address);
         let _stream = match self.streams.as_ref().map(|streams| streams.begin()) {
             // RFC 9113, 8.7: nothing was done for it, so the client may ask again.
             Some(None) => {
                 session.shutdown_with_reason(h2::Reason::REFUSED_STREAM);
-                self.gateway.log_unseen(0, Reason::Overloaded);
+                self.gateway.log_unseen(client, 0, Reason::Overloaded);
                 return None;
             }
             stream => stream.flatten(),
@@ -243,7 +252,7 @@ impl HttpServerApp for GuardedHttp {
             *lock(&connection.timer) = timer;
         }
         if !exchange.seen.load(Relaxed) {
-            self.count_unseen(&exchange);
+            self.count_unseen(client, &exchange);
         }
         reused.flatten()
     }
@@ -263,10 +272,10 @@ impl HttpServerApp for GuardedHttp {
 
 impl GuardedHttp {
     /// A head that Pingora refused by itself, or that never came to its end, reaches no hook and would be in no log.
-    fn count_unseen(&self, exchange: &Exchange) {
+    fn count_unseen(&self, client: Option<IpAddr>, exchange: &Exchange) {
         let Some(connection) = &exchange.connection else {
             // Of HTTP/2, CONNECT is all that Pingora refuses by itself here.
-            return self.gateway.log_unseen(405, Reason::MethodNotAllowed);
+            return self.gateway.log_unseen(client, 405, Reason::MethodNotAllowed);
         };
         let slow = connection.timed_out.load(Relaxed);
         if connection.received.load(Relaxed) + connection.sent.load(Relaxed) == 0 {
@@ -278,7 +287,7 @@ impl GuardedHttp {
         let status = connection.status.load(Relaxed);
         // CONNECT is a well-formed head that Pingora refuses by itself.
         let reason = if status == 405 { Reason::MethodNotAllowed } else { reason };
-        self.gateway.log_unseen(status, reason);
+        self.gateway.log_unseen(client, status, reason);
     }
 }
 
