@@ -151,6 +151,8 @@ async fn who_did_what_is_recorded_and_nothing_that_is_nobody_s_business() {
     expect("without a session", &world.gateway.send(&stranger).await, "401 session_unknown");
     let forged = "POST /logout\nX-Request-ID: f1\nOrigin: https://evil.example\nContent-Length: 0";
     expect("forged", &world.gateway.send(forged).await, "403 csrf_rejected");
+    let nobody = "POST /logout\nX-Request-ID: x0\nContent-Length: 0";
+    expect("nobody leaves", &world.gateway.send(nobody).await, "200");
     expect("wrong", &world.login("wrong", "l2").await, "401 login_refused");
     expect("open", &world.gateway.send("GET /open\nX-Request-ID: p1").await, "200");
     let out = format!(
@@ -209,7 +211,7 @@ async fn who_did_what_is_recorded_and_nothing_that_is_nobody_s_business() {
     for secret in ["canary", &world.token, "example.org", AUDIT_KEY, SECRET] {
         assert!(!all.contains(secret), "{secret}");
     }
-    for unseen in ["\"u1\"", "\"p1\""] {
+    for unseen in ["\"u1\"", "\"p1\"", "\"x0\""] {
         assert!(!all.contains(unseen), "{unseen}");
     }
     assert_eq!(world.auth.seen().len(), 2);

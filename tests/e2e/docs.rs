@@ -46,6 +46,10 @@ async fn the_documentation_is_pages_that_the_running_table_fills() {
         for part in ["name", "path", "does"] {
             shown("/docs/rutas", &format!("<code>{}</code>", text(part)));
         }
+        if let Some(resource) = route["audit"]["resource"].as_str() {
+            let way = if route["audit"]["required"] == true { ", y sin constancia no se hace" } else { "" };
+            shown("/docs/rutas", &format!("<code>{resource}</code>{way}</dd>"));
+        }
     }
     for part in ["10/1m por <code>body email</code>, solo fallos", "<code>patient_id</code> = <code>user_id</code>"] {
         shown("/docs/rutas", part);
