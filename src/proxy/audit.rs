@@ -99,6 +99,10 @@ pub(super) fn tell(ctx: &Ctx, status: u16) {
         Some(_) => Outcome::Refused,
         None => outcome(status, ctx.reason),
     };
+    if event == Event::SignOut && outcome == Outcome::Success && identity(ctx).is_none() {
+        // Nobody has left, and whoever is nobody could have as many records as he likes.
+        return;
+    }
     if let Some(reason) = ctx.audited.denied
         && event != Event::SignIn
         && !ctx.audited.is_intended
@@ -108,8 +112,6 @@ pub(super) fn tell(ctx: &Ctx, status: u16) {
         if audit.denied(ctx.facts.client, session, route, reason) {
             record(ctx, Event::Denied, outcome, Some(status), |record| audit.write(record));
         }
-    } else if event == Event::SignOut && outcome == Outcome::Success && identity(ctx).is_none() {
-        // Nobody has left, and whoever is nobody could have as many records as he likes.
     } else if event != Event::Access || ctx.audited.resource.is_some() {
         record(ctx, event, outcome, Some(status), |record| audit.write(record));
     }

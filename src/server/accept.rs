@@ -161,14 +161,12 @@ impl Way {
     fn open(self: &Arc<Self>, stream: TcpStream, address: SocketAddr, shutdown: &ShutdownWatch) {
         let door = &self.door;
         let Some(mut place) = door.places.take() else { return door.refuse(&stream, Cause::Total, address) };
-        let is_trusted = door.gateway.trusts(address.ip().to_canonical());
-        if self.proxy_protocol && !is_trusted {
+        if self.proxy_protocol && !door.trusts(address) {
             return door.refuse(&stream, Cause::ProxyProtocol, address);
         }
         let mut open = self.app.open();
-        if !is_trusted {
-            let Some(share) = place.give_to(address.ip()) else { return door.refuse(&stream, Cause::Client, address) };
-            open.share = Some(share);
+        if !door.has_place(address, &mut place, &mut open) {
+            return door.refuse(&stream, Cause::Client, address);
         }
         // When one of these fails the client is gone already, and reading will say so.
         let _ = stream.set_nodelay(true);
@@ -201,9 +199,8 @@ impl Way {
             Ok(Err(NoHeader::Nothing)) => return,
             Ok(Err(NoHeader::Malformed)) | Err(_) => return door.refuse(&stream, Cause::ProxyProtocol, proxy),
         };
-        if !door.gateway.trusts(address.ip().to_canonical()) {
-            let Some(share) = place.give_to(address.ip()) else { return door.refuse(&stream, Cause::Client, address) };
-            open.share = Some(share);
+        if !door.has_place(address, place, &mut open) {
+            return door.refuse(&stream, Cause::Client, address);
         }
         self.serve(stream, address, open, shutdown).await;
     }
@@ -216,6 +213,19 @@ impl Way {
 }
 
 impl Door {
+    fn trusts(&self, address: SocketAddr) -> bool {
+        self.gateway.trusts(address.ip().to_canonical())
+    }
+
+    /// Whether the client may have this place. Behind a trusted proxy are many, so it is not counted as one.
+    fn has_place(&self, address: SocketAddr, place: &mut Place, open: &mut Open) -> bool {
+        if self.trusts(address) {
+            return true;
+        }
+        open.share = place.give_to(address.ip());
+        open.share.is_some()
+    }
+
     /// Closes with a reset, so that the system keeps nothing of it either.
     fn refuse(&self, stream: &TcpStream, cause: Cause, address: SocketAddr) {
         // Without it the end is a plain one.
