@@ -11,7 +11,7 @@
 //!           ├ refusal    why Hilum says no, and how that looks
 //!           ├ template   paths, headers, JSON and pages with holes
 //!           ├ identity   who is calling? tokens, sessions
-//!           ├ services   which peer? pools, health, requests of our own
+//!           ├ services   which peer? pools, health, ejection, attempts, places, requests of our own
 //!           ├ records    lines that are on the disk before anybody is told
 //!           ├ rates      how often? one number for each key, here or in Redis
 //!           ├ router     which route? pure
