@@ -35,8 +35,8 @@ async fn more_than_a_service_may_have_wait_or_are_refused_at_once() {
     for kind in ["s", "b"] {
         let before = service.seen().len();
         let mut held = [
-            asking(&gateway, &format!("/{kind}/slow-head/900")).await,
-            asking(&gateway, &format!("/{kind}/slow-head/900")).await,
+            asking(&gateway, &format!("/{kind}/slow-head/500")).await,
+            asking(&gateway, &format!("/{kind}/slow-head/500")).await,
         ];
         service.has_seen(before + 2).await;
         let mut waiting = asking(&gateway, &format!("/{kind}/echo")).await;
@@ -59,7 +59,7 @@ async fn more_than_a_service_may_have_wait_or_are_refused_at_once() {
 #[tokio::test]
 async fn the_urgent_ones_go_first() {
     let (gateway, service) = world().await;
-    let _held = [asking(&gateway, "/s/slow-head/900").await, asking(&gateway, "/s/slow-head/900").await];
+    let _held = [asking(&gateway, "/s/slow-head/500").await, asking(&gateway, "/s/slow-head/500").await];
     service.has_seen(2).await;
     let mut normal = asking(&gateway, "/s/echo").await;
     gateway.counts("hilum_service_waiting", &[("service", "s")], |waiting| waiting == 1.0).await;
