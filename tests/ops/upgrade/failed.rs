@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::{GOES_ON, Heir, Loads, ROUTES, UPGRADE, before, gateway, has_ended, ready, replace, said};
+use super::changed::replace;
+use super::{GOES_ON, Heir, Loads, ROUTES, UPGRADE, before, gateway, has_ended, ready, said};
 use crate::harness::{Service, eventually, puppet};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
