@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cli        one file per command
-//! server     listeners, signals, drain, reload             admin      metrics, status, health, reload
+//! server     listeners, signals, drain, upgrade, reload    admin      metrics, status, health, reload
 //!   └ proxy    the only place that knows Pingora's session; `guard` keeps time around it
 //!       └ table    what routes.yaml says, ready to run; `decide` = find + judge, pure
 //!           ├ actions    what a route does, one file each
