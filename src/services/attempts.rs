@@ -89,7 +89,7 @@ impl Attempts {
         };
         let permit = permit.transpose().map_err(|_| CallError::Overloaded)?;
         service.budget.pay(pool.options().retry.budget);
-        let wish = Wish { key: asking.key, not: &[], is_repeatable: asking.is_idempotent };
+        let wish = Wish { key: asking.key, not: &[], is_repeatable: asking.is_idempotent && asking.is_complete };
         let picked = pool.pick(&wish).ok_or(CallError::NoHealthyPeer)?;
         Ok(Attempts {
             pool: pool.clone(),
