@@ -1,5 +1,6 @@
 //! `routes.yaml` from the disk to a table.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ impl Loader {
         };
         env::expand(&mut node, &self.environment, problems);
         // A value whose variable is missing can't be read either; one problem at one place is enough.
-        let missing: Vec<_> = problems.iter().map(|p| p.at).collect();
+        let missing: HashSet<_> = problems.iter().map(|p| p.at).collect();
         let mut more = Vec::new();
         let base_dir = self.path.parent().map(Path::to_path_buf).unwrap_or_default();
         let routes = routes::read(&node, base_dir, &mut more);
