@@ -31,7 +31,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
             token.name()
         );
     }
-    metrics.running(&table.hash);
+    metrics.running(&table.hash, table.routes.iter().map(|route| &route.metrics));
     let access_log = Arc::new(AccessLog::start(
         &destination(&log, paths.conf.parent().unwrap_or(Path::new(""))),
         metrics.access_log_dropped.clone(),

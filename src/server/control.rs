@@ -125,10 +125,8 @@ impl Control {
         let reloaded = Reloaded::Loaded { hash: table.hash.clone(), routes: table.routes.len() };
         // Watched before they are used, so that no request meets a pool that nobody looks after.
         self.watch(&table).await;
-        let old = self.gateway.swap(table.clone());
-        let gone = old.routes.iter().filter(|route| !table.routes.iter().any(|r| r.name == route.name));
-        self.gateway.metrics().forget_routes(gone.map(|route| route.name.clone()));
-        self.gateway.metrics().loaded(&table.hash);
+        self.gateway.swap(table.clone());
+        self.gateway.metrics().loaded(&table.hash, table.routes.iter().map(|route| &route.metrics));
         self.told.send_modify(|reloads| reloads.note(SystemTime::now(), Outcome::Loaded));
         if let Some(log) = self.gateway.audit() {
             log.config(audit::Outcome::Success, Some(&table.hash));

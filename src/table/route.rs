@@ -49,7 +49,7 @@ pub struct Route {
     pub reply: Option<Reply>,
     pub errors: Errors,
     pub limits: Limits,
-    pub metrics: RouteMetrics,
+    pub metrics: Arc<RouteMetrics>,
     /// What the audit log records of it.
     pub audit: Option<Audit>,
 }
