@@ -31,6 +31,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
             token.name()
         );
     }
+    table.tokens.iter().for_each(|token| token.expect_sessions());
     metrics.running(&table.hash, table.routes.iter().map(|route| &route.metrics));
     let access_log = Arc::new(AccessLog::start(
         &destination(&log, paths.conf.parent().unwrap_or(Path::new(""))),

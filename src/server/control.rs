@@ -125,6 +125,7 @@ impl Control {
         let reloaded = Reloaded::Loaded { hash: table.hash.clone(), routes: table.routes.len() };
         // Watched before they are used, so that no request meets a pool that nobody looks after.
         self.watch(&table).await;
+        table.tokens.iter().for_each(|token| token.expect_sessions());
         self.gateway.swap(table.clone());
         self.gateway.metrics().loaded(&table.hash, table.routes.iter().map(|route| &route.metrics));
         self.told.send_modify(|reloads| reloads.note(SystemTime::now(), Outcome::Loaded));

@@ -11,6 +11,7 @@ use crate::config::{Environment, Report, Source, as_written, env, routes, yaml};
 use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
+use crate::identity::token::TokenCaches;
 use crate::rates::Rates;
 use crate::records::Records;
 use crate::services::Fleet;
@@ -26,6 +27,7 @@ pub struct Loader {
     pub metrics: Arc<Metrics>,
     pub session_metrics: SessionMetrics,
     pub key_sets: KeySets,
+    pub token_caches: TokenCaches,
     pub rates: Rates,
     pub records: Records,
     /// Whether `conf/hilum.yaml` has an audit log.
@@ -84,6 +86,7 @@ impl Loader {
             metrics: &self.metrics,
             session_metrics: &self.session_metrics,
             key_sets: &self.key_sets,
+            token_caches: &self.token_caches,
             rates: &self.rates,
             records: &self.records,
             has_audit_log: self.has_audit_log,

@@ -25,6 +25,7 @@ use crate::actions::Named;
 use crate::config::routes::Routes;
 use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
+use crate::identity::token::TokenCaches;
 use crate::identity::{SessionStore, Token};
 use crate::rates::Rates;
 use crate::records::Records;
@@ -40,6 +41,7 @@ pub struct Parts<'p> {
     pub metrics: &'p Metrics,
     pub session_metrics: &'p SessionMetrics,
     pub key_sets: &'p KeySets,
+    pub token_caches: &'p TokenCaches,
     pub rates: &'p Rates,
     pub records: &'p Records,
     /// Whether `conf/hilum.yaml` has an audit log.

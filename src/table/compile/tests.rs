@@ -10,6 +10,7 @@ use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
+use crate::identity::token::TokenCaches;
 use crate::rates::Rates;
 use crate::records::Records;
 use crate::services::Fleet;
@@ -69,6 +70,7 @@ fn compiled_with(
         metrics: &metrics,
         session_metrics: &session_metrics,
         key_sets: &KeySets::new(&metrics.registry).expect("metrics"),
+        token_caches: &TokenCaches::default(),
         rates: &Rates::new(&metrics.registry, None).expect("metrics"),
         records: &Records::default(),
         has_audit_log,
