@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use hilum_filters::api::Registration;
+use hilum_filters::api::{Node, Problem, Registration};
 
 use crate::config::{Environment, Report, Source, as_written, env, routes, yaml};
 use crate::identity::SessionStore;
@@ -55,8 +55,17 @@ impl Loader {
 
     /// Compiles a text as if it stood in the file.
     pub fn compile(&self, text: &str) -> Load {
+        self.compile_parsed(text, yaml::parse(text))
+    }
+
+    /// The same on a thread that has a stack of [`yaml::STACK`] bytes: all that is freed again is freed by the thread that took it.
+    pub fn compile_here(&self, text: &str) -> Load {
+        self.compile_parsed(text, yaml::parse_here(text))
+    }
+
+    fn compile_parsed(&self, text: &str, parsed: Result<Node, Vec<Problem>>) -> Load {
         let mut problems = Vec::new();
-        let table = self.table(text, &mut problems);
+        let table = self.table(text, parsed, &mut problems);
         match table {
             Some(table) if problems.is_empty() => Load::Table(Box::new(table)),
             table => {
@@ -66,8 +75,8 @@ impl Loader {
         }
     }
 
-    fn table(&self, text: &str, problems: &mut Vec<hilum_filters::api::Problem>) -> Option<Table> {
-        let mut node = match yaml::parse(text) {
+    fn table(&self, text: &str, parsed: Result<Node, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<Table> {
+        let mut node = match parsed {
             Ok(node) => node,
             Err(found) => {
                 problems.extend(found);

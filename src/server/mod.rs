@@ -1,6 +1,7 @@
 //! The process: listeners, background work, signals, and the way out.
 
 mod accept;
+mod aside;
 mod bind;
 mod control;
 mod descriptors;
@@ -12,6 +13,7 @@ pub mod pages;
 mod places;
 mod proxy_protocol;
 mod refused;
+mod retired;
 mod tls;
 
 use std::net::SocketAddr;
@@ -128,7 +130,7 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     server.add_service(operators::Operators::new(admin, bound.admin));
     let (hears, heard) = tokio::sync::watch::channel(false);
     let loader = (loader, certificates);
-    let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, (ready, heard));
+    let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, (ready, heard))?;
     server.add_service(background_service("control", control));
     let signals = drain::Signals::new(gateway.clone(), reload, settings.drain, hears);
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
