@@ -14,5 +14,6 @@ mod fleet;
 mod load;
 mod peers;
 mod refresh;
+mod reload;
 mod sessions;
 mod tokens;
