@@ -36,6 +36,7 @@ bench: prerequisites
 	$(CARGO) bench --locked -p hilum --bench identity
 	$(CARGO) test --release --locked -p hilum --test ops -- --nocapture bad_tokens records_are_verified
 	$(CARGO) test --release --locked -p hilum --test slow -- --nocapture five_thousand
+	$(CARGO) test --release --locked -p hilum --test many -- --nocapture
 	$(CARGO) build --release --locked -p hilum --bins --bench load
 	benches/load/run
 

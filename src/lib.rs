@@ -15,6 +15,7 @@
 //!           ├ records    lines that are on the disk before anybody is told
 //!           ├ rates      how often? one number for each key, here or in Redis
 //!           ├ router     which route? pure
+//!           ├ kept       what is known outlives a table: the same thing for the same options
 //!           └ config     text to values; every problem with its place
 //! telemetry  metrics, access log, audit log, trace ids
 //! filters    (crate hilum-filters) the contract a third party reads, and one file per filter
@@ -62,6 +63,7 @@ pub mod fuzzing;
 // Seen from outside by the benches alone.
 #[doc(hidden)]
 pub mod identity;
+mod kept;
 mod proxy;
 mod rates;
 mod records;

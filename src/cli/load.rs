@@ -16,6 +16,7 @@ use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
 use crate::identity::redis::RedisStore;
+use crate::identity::token::TokenCaches;
 use crate::proxy::Entrance;
 use crate::rates::Rates;
 use crate::rates::shared::{RedisRates, SharedRates};
@@ -68,6 +69,7 @@ pub(super) fn load(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow
         metrics,
         session_metrics,
         key_sets,
+        token_caches: TokenCaches::default(),
         rates,
         records,
         has_audit_log,

@@ -40,7 +40,8 @@ pub(super) fn run(paths: &Paths, takes_over: bool, filters: &[&'static [Registra
             token.name()
         );
     }
-    metrics.running(&table.hash);
+    table.tokens.iter().for_each(|token| token.expect_sessions());
+    metrics.running(&table.hash, table.routes.iter().map(|route| &route.metrics));
     let access_log = Arc::new(AccessLog::start(
         &destination(&log, paths.conf.parent().unwrap_or(Path::new(""))),
         metrics.access_log_dropped.clone(),

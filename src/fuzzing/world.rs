@@ -10,6 +10,7 @@ use crate::config::Environment;
 use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
+use crate::identity::token::TokenCaches;
 use crate::identity::{Now, SessionStore};
 use crate::proxy::Gateway;
 use crate::rates::Rates;
@@ -61,6 +62,7 @@ pub(super) fn loader(variables: &[(&str, &str)]) -> Loader {
         environment: Arc::new(Environment::of(variables)),
         fleet: Fleet::new(registry, Some(ca)).expect("metrics of a fresh registry"),
         key_sets: KeySets::new(registry).expect("metrics of a fresh registry"),
+        token_caches: TokenCaches::default(),
         rates: Rates::new(registry, None).expect("metrics of a fresh registry"),
         records: Records::default(),
         filters: vec![FILTERS],

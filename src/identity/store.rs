@@ -14,13 +14,18 @@ use super::standing::{Standing, Stream};
 /// A set of keys, each with an end. One store serves all tokens and outlives every reload.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Hears of the form of keys before any of them is used, and whether their sessions are refreshed.
+    /// Whether it can keep keys of this form.
     ///
     /// # Errors
-    /// Why this store can't keep such keys, and what to write instead.
-    fn expect(&self, key: &KeyTemplate, refreshed: bool) -> Result<(), String> {
-        let _ = (key, refreshed);
+    /// Why not, and what to write instead.
+    fn check(&self, key: &KeyTemplate) -> Result<(), String> {
+        let _ = key;
         Ok(())
+    }
+
+    /// Hears of the form of keys before any of them is used, and whether their sessions are refreshed.
+    fn expect(&self, key: &KeyTemplate, refreshed: bool) {
+        let _ = (key, refreshed);
     }
 
     /// Where it is written down what is known of a session, for as long as somebody holds its token.

@@ -9,9 +9,8 @@ pub mod gcra;
 pub mod key;
 pub mod shared;
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -23,6 +22,7 @@ use self::buckets::{Buckets, Hashed};
 use self::gcra::Gcra;
 pub use self::key::{Key, Value};
 use self::shared::{Down, SharedRates};
+use crate::kept::Kept;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Rates {
     clock: Clock,
-    known: Mutex<HashMap<Place, Weak<Buckets>>>,
+    known: Mutex<Kept<Place, Buckets>>,
     shared: Option<Arc<dyn SharedRates>>,
     results: Results,
 }
@@ -113,13 +113,7 @@ impl Rates {
     pub fn limit(&self, place: Place) -> Limit {
         let (allow, key, count) = (place.allow, place.key.clone(), place.count);
         let shared = self.shared.clone().map(|shared| (shared, format!("{place:?}").into()));
-        let mut known = self.known.lock();
-        known.retain(|_, buckets| buckets.strong_count() > 0);
-        let buckets = known.get(&place).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let new = Arc::new(Buckets::new(Gcra::new(place.allow)));
-            known.insert(place, Arc::downgrade(&new));
-            new
-        });
+        let buckets = self.known.lock().of(place, |place| Buckets::new(Gcra::new(place.allow)));
         Limit { allow, key, count, buckets, shared, clock: self.clock.clone(), results: self.results.clone() }
     }
 }
@@ -203,9 +197,11 @@ mod tests {
         drop(old);
         assert!(same.take(&client, now).await.is_err());
         assert!(other.take(&client, now).await.is_ok() && wider.take(&client, now).await.is_ok());
-        drop((same, other, wider));
-        rates.limit(place("route c", "1/1m"));
-        assert_eq!(rates.known.lock().len(), 1, "what no table has is forgotten");
+        drop(same);
+        assert!(
+            rates.limit(place("route a", "2/1m")).take(&client, now).await.is_ok(),
+            "what no table has is forgotten"
+        );
     }
 
     #[tokio::test]

@@ -5,12 +5,13 @@
 
 mod write;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::kept::Kept;
 
 /// The most bytes that wait for one file; who comes then waits for room.
 const ROOM: u32 = 16 * 1024 * 1024;
@@ -18,7 +19,7 @@ const ROOM: u32 = 16 * 1024 * 1024;
 /// All files that are recorded to. Lives as long as the process.
 #[derive(Debug, Default)]
 pub struct Records {
-    known: Mutex<HashMap<PathBuf, Weak<Record>>>,
+    known: Mutex<Kept<PathBuf, Record>>,
 }
 
 /// One file.
@@ -56,16 +57,10 @@ impl std::fmt::Debug for Line {
 impl Records {
     /// The file of that path, which all who name it share. It is opened when something is written.
     pub fn file(&self, path: &Path) -> Arc<Record> {
-        let mut known = self.known.lock();
-        known.retain(|_, record| record.strong_count() > 0);
-        known.get(path).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let new = Arc::new(Record {
-                path: path.to_owned(),
-                waiting: Mutex::default(),
-                room: Arc::new(Semaphore::new(ROOM as usize)),
-            });
-            known.insert(path.to_owned(), Arc::downgrade(&new));
-            new
+        self.known.lock().of(path.to_owned(), |path| Record {
+            path: path.clone(),
+            waiting: Mutex::default(),
+            room: Arc::new(Semaphore::new(ROOM as usize)),
         })
     }
 }

@@ -1,10 +1,10 @@
 //! How refusals look: `errors:` and `messages:` of a route, compiled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hilum_filters::api::{Problem, RequestId, did_you_mean};
+use hilum_filters::api::{At, Problem, RequestId, did_you_mean};
 use http::StatusCode;
 use minijinja::Value;
 
@@ -15,11 +15,23 @@ use crate::template::{Json, Names, PageNames, Pages, Scope};
 /// What a template of `errors:` may name.
 const PAGE_NAMES: &[&str] = &["user", "reason", "status", "message", "request_id"];
 
-/// `errors:` and `messages:` of a route, compiled.
+/// `errors:` and `messages:` of a route, compiled. A handle: the routes that inherit the same share them.
+#[derive(Clone, Debug)]
+pub struct Errors(Arc<Shapes>);
+
 #[derive(Debug, Default)]
-pub struct Errors {
+struct Shapes {
     shapes: Vec<(Key, Shape)>,
     messages: Vec<(Key, Arc<str>)>,
+}
+
+/// What has been compiled of one file. Ten thousand routes mostly have the shapes of the defaults: each is compiled once.
+pub struct Catalog {
+    /// The reasons that filters bring besides our own.
+    filter_reasons: Vec<&'static str>,
+    pages: Option<Arc<Pages>>,
+    /// By where their entries stand in the file: an inherited one keeps its place.
+    known: HashMap<Vec<At>, Errors>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,15 +57,28 @@ enum ShapeBody {
     Default,
 }
 
-impl Errors {
-    /// Compiles, given the reasons that filters bring besides our own.
-    pub fn compile(
+impl Catalog {
+    pub fn new(filter_reasons: Vec<&'static str>, pages: Option<Arc<Pages>>) -> Self {
+        Catalog { filter_reasons, pages, known: HashMap::new() }
+    }
+
+    /// Those of a route or a group. Every problem is pushed, once for all that inherit it.
+    pub fn errors(&mut self, shared: &Shared, problems: &mut Vec<Problem>) -> Errors {
+        let errors = shared.errors.0.iter().map(|(key, _)| key.at);
+        let places = errors.chain(shared.messages.0.iter().map(|(key, _)| key.at)).collect();
+        let compile = || Errors(Arc::new(Shapes::compile(shared, &self.filter_reasons, self.pages.as_ref(), problems)));
+        self.known.entry(places).or_insert_with(compile).clone()
+    }
+}
+
+impl Shapes {
+    fn compile(
         shared: &Shared,
         filter_reasons: &[&'static str],
         pages: Option<&Arc<Pages>>,
         problems: &mut Vec<Problem>,
-    ) -> Errors {
-        let mut errors = Errors::default();
+    ) -> Shapes {
+        let mut errors = Shapes::default();
         for (key, shape) in &shared.errors.0 {
             let parsed = key_of(&key.value, true, filter_reasons);
             let Some(shape) = &shape.0 else { continue };
@@ -95,13 +120,15 @@ impl Errors {
         }
         errors
     }
+}
 
+impl Errors {
     /// How this refusal looks: by reason, then class, then status, then `else`, then RFC 9457.
     pub fn page(&self, refusal: &Refusal, claims: Option<&Value>, request_id: &RequestId) -> Page {
-        let own = refusal.message.clone().or_else(|| find(&self.messages, refusal).cloned());
+        let own = refusal.message.clone().or_else(|| find(&self.0.messages, refusal).cloned());
         let own = own.or_else(|| refusal.default_message.clone());
         let message: Arc<str> = own.unwrap_or_else(|| refusal.reason_message.into());
-        let shape = find(&self.shapes, refusal);
+        let shape = find(&self.0.shapes, refusal);
         let status = shape.and_then(|s| s.status).unwrap_or(refusal.status);
         let body = match shape.map(|s| &s.body) {
             Some(ShapeBody::Text(text)) => {
@@ -167,7 +194,7 @@ fn key_of(
     text: &str,
     statuses: bool,
     filter_reasons: &[&'static str],
-) -> Result<Key, impl FnOnce(hilum_filters::api::At) -> Problem + use<>> {
+) -> Result<Key, impl FnOnce(At) -> Problem + use<>> {
     let names: Vec<&str> =
         Reason::all().map(Reason::name).chain(["upstream"]).chain(filter_reasons.iter().copied()).collect();
     match text.parse::<u16>() {
@@ -197,7 +224,7 @@ mod tests {
     fn check(yaml: &str, cases: &[(Reason, u16, &str)]) {
         let mut problems = Vec::new();
         let shared: Shared = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
-        let errors = Errors::compile(&shared, &["ip_denied"], None, &mut problems);
+        let errors = Catalog::new(vec!["ip_denied"], None).errors(&shared, &mut problems);
         assert!(problems.is_empty(), "{problems:?}");
         let id = RequestId::new("r1").unwrap();
         for (reason, status, body) in cases {
@@ -255,7 +282,7 @@ mod tests {
         for (yaml, why) in cases {
             let mut problems = Vec::new();
             let shared: Shared = yaml::parse(yaml).unwrap().read(&mut problems).unwrap();
-            Errors::compile(&shared, &[], None, &mut problems);
+            Catalog::new(Vec::new(), None).errors(&shared, &mut problems);
             let told = problems
                 .iter()
                 .map(|p| format!("{} {}", p.message, p.help.clone().unwrap_or_default()))

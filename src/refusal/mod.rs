@@ -6,7 +6,7 @@ mod reason;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-pub use errors::Errors;
+pub use errors::{Catalog, Errors};
 pub use reason::Reason;
 
 use crate::identity::{Caller, Identity, Refused};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The host of a rule, as `match: { host }` has it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// Exactly this name or address.
     Is(String),

@@ -64,18 +64,20 @@ pub struct Tie<T> {
 
 impl<T: Clone> Router<T> {
     /// Puts the rules in order. Every tie is reported; of two tied rules the first is kept.
-    pub fn new(rules: Vec<(Rule, T)>) -> (Self, Vec<Tie<T>>) {
+    pub fn new(mut rules: Vec<(Rule, T)>) -> (Self, Vec<Tie<T>>) {
+        // Those of one host side by side, since only they can tie: ten thousand hosts may share a path. Else in the order they came in.
+        rules.sort_by(|(a, _), (b, _)| b.rank().cmp(&a.rank()).then_with(|| a.host.cmp(&b.host)));
         let mut trie: Trie<Owner<T>> = Trie::default();
         let mut ties = Vec::new();
         for (rule, target) in rules {
             let owner = trie.entry(&rule.path).get_or_insert_with(|| Owner { rules: Vec::new(), any_host: false });
-            if let Some((_, first)) = owner.rules.iter().find(|(other, _)| other.ties_with(&rule)) {
+            let mut rivals = owner.rules.iter().rev().take_while(|(other, _)| other.host == rule.host);
+            if let Some((_, first)) = rivals.find(|(other, _)| other.ties_with(&rule)) {
                 ties.push(Tie { first: first.clone(), second: target });
                 continue;
             }
             owner.any_host |= rule.host.is_none();
-            let place = owner.rules.partition_point(|(other, _)| other.rank() >= rule.rank());
-            owner.rules.insert(place, (rule, target));
+            owner.rules.push((rule, target));
         }
         (Router { trie }, ties)
     }

@@ -9,7 +9,9 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
 use tokio::sync::{Mutex, watch};
 
+use super::aside::Aside;
 use super::opening::Opening;
+use super::retired::Retired;
 use super::tls::Certificates;
 use super::{Load, Loader};
 use crate::admin::reload::{Reloaded, Reloader};
@@ -30,6 +32,7 @@ const RESOLVE: Duration = Duration::from_millis(300);
 pub(super) struct Control {
     gateway: Gateway,
     loader: Arc<Loader>,
+    aside: Aside,
     certificates: Arc<Certificates>,
     requests: Mutex<Reloader>,
     /// What `/status` tells of reloads.
@@ -64,8 +67,8 @@ impl Control {
         told: watch::Sender<Reloads>,
         loaded: String,
         opening: Opening,
-    ) -> Self {
-        Control {
+    ) -> std::io::Result<Self> {
+        Ok(Control {
             gateway,
             loader: Arc::new(loader),
             certificates,
@@ -73,11 +76,12 @@ impl Control {
             told,
             loaded,
             opening,
-        }
+            aside: Aside::start()?,
+        })
     }
 
     /// Reads the file until it and its templates hold still, and takes it. `seen` is what was judged last.
-    async fn reload(&self, seen: &mut Seen, asked: bool) -> Option<Reloaded> {
+    async fn reload(&self, seen: &mut Seen, retired: &mut Retired, asked: bool) -> Option<Reloaded> {
         let text = match settled(&self.loader.path, seen.pages.as_ref()).await {
             Ok(text) => text,
             // Between two steps of a rename there is no file; what it will be is looked at again.
@@ -89,21 +93,21 @@ impl Control {
             return None;
         }
         let (loader, content) = (self.loader.clone(), text.clone());
-        // Parsing thousands of routes takes a while, and this thread has health checks to run.
-        let load = tokio::task::spawn_blocking(move || loader.compile(&content)).await;
+        // Thousands of routes take a while, and this thread has health checks to run.
+        let load = self.aside.run(move || loader.compile_here(&content)).await;
         let hash = hash(&text);
         seen.text = text;
         Some(match load {
-            Err(_) => self
+            None => self
                 .refuse(Some(&hash), "the file could not be compiled: a defect of the gateway, see its log".to_owned()),
-            Ok(Load::Problems(report, pages)) => {
+            Some(Load::Problems(report, pages)) => {
                 // A file that can't be read any more may still be about the same templates.
                 seen.pages = pages.or(seen.pages.take());
                 self.refuse(Some(&hash), report.to_string())
             }
-            Ok(Load::Table(table)) => {
+            Some(Load::Table(table)) => {
                 seen.pages.clone_from(&table.pages);
-                self.take(*table).await
+                self.take(*table, retired).await
             }
         })
     }
@@ -118,20 +122,21 @@ impl Control {
         Reloaded::Refused(why)
     }
 
-    async fn take(&self, table: Table) -> Reloaded {
+    async fn take(&self, table: Table, retired: &mut Retired) -> Reloaded {
         let table = Arc::new(table);
         let reloaded = Reloaded::Loaded { hash: table.hash.clone(), routes: table.routes.len() };
         // Watched before they are used, so that no request meets a pool that nobody looks after.
         self.watch(&table).await;
+        table.tokens.iter().for_each(|token| token.expect_sessions());
         let old = self.gateway.swap(table.clone());
-        let gone = old.routes.iter().filter(|route| !table.routes.iter().any(|r| r.name == route.name));
-        self.gateway.metrics().forget_routes(gone.map(|route| route.name.clone()));
-        self.gateway.metrics().loaded(&table.hash);
+        self.gateway.metrics().loaded(&table.hash, table.routes.iter().map(|route| &route.metrics));
         self.told.send_modify(|reloads| reloads.note(SystemTime::now(), Outcome::Loaded));
         if let Some(log) = self.gateway.audit() {
             log.config(audit::Outcome::Success, Some(&table.hash));
         }
         log::info!("routes reloaded: {} routes, hash {}", table.routes.len(), table.hash);
+        retired.add(old);
+        retired.free(&self.aside);
         reloaded
     }
 
@@ -167,6 +172,7 @@ impl BackgroundService for Control {
         let mut requests = self.requests.lock().await;
         // The first look always reads: the file may have been edited since it was loaded.
         let mut looked = None;
+        let mut retired = Retired::new();
         let mut seen = Seen { text: self.loaded.clone(), pages: self.gateway.table().pages.clone() };
         let mut look_again = tokio::time::interval(LOOK);
         look_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -174,7 +180,7 @@ impl BackgroundService for Control {
             tokio::select! {
                 _ = shutdown.changed() => break,
                 Some(reply) = requests.recv() => {
-                    let (certificates, reloaded) = tokio::join!(self.certificates.reload(), self.reload(&mut seen, true));
+                    let (certificates, reloaded) = tokio::join!(self.certificates.reload(), self.reload(&mut seen, &mut retired, true));
                     if let Some(reloaded) = reloaded {
                         let reloaded = match (reloaded, certificates) {
                             (reloaded, Ok(())) => reloaded,
@@ -188,11 +194,12 @@ impl BackgroundService for Control {
                     }
                 }
                 _ = look_again.tick() => {
+                    retired.free(&self.aside);
                     // The path is followed anew each time, so renames and swapped links are seen; watching the file itself
                     // would go on watching the one that was replaced, and does not work on every file system.
                     let now = Some(look_at(&self.loader.path, seen.pages.as_ref()).await);
                     if now != looked {
-                        self.reload(&mut seen, false).await;
+                        self.reload(&mut seen, &mut retired, false).await;
                         looked = now;
                     }
                 }

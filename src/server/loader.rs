@@ -1,15 +1,17 @@
 //! `routes.yaml` from the disk to a table.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use hilum_filters::api::Registration;
+use hilum_filters::api::{Node, Problem, Registration};
 
 use crate::config::{Environment, Report, Source, as_written, env, routes, yaml};
 use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
+use crate::identity::token::TokenCaches;
 use crate::rates::Rates;
 use crate::records::Records;
 use crate::services::Fleet;
@@ -25,6 +27,7 @@ pub struct Loader {
     pub metrics: Arc<Metrics>,
     pub session_metrics: SessionMetrics,
     pub key_sets: KeySets,
+    pub token_caches: TokenCaches,
     pub rates: Rates,
     pub records: Records,
     /// Whether `conf/hilum.yaml` has an audit log.
@@ -52,8 +55,17 @@ impl Loader {
 
     /// Compiles a text as if it stood in the file.
     pub fn compile(&self, text: &str) -> Load {
+        self.compile_parsed(text, yaml::parse(text))
+    }
+
+    /// The same on a thread that has a stack of [`yaml::STACK`] bytes: all that is freed again is freed by the thread that took it.
+    pub fn compile_here(&self, text: &str) -> Load {
+        self.compile_parsed(text, yaml::parse_here(text))
+    }
+
+    fn compile_parsed(&self, text: &str, parsed: Result<Node, Vec<Problem>>) -> Load {
         let mut problems = Vec::new();
-        let table = self.table(text, &mut problems);
+        let table = self.table(text, parsed, &mut problems);
         match table {
             Some(table) if problems.is_empty() => Load::Table(Box::new(table)),
             table => {
@@ -63,8 +75,8 @@ impl Loader {
         }
     }
 
-    fn table(&self, text: &str, problems: &mut Vec<hilum_filters::api::Problem>) -> Option<Table> {
-        let mut node = match yaml::parse(text) {
+    fn table(&self, text: &str, parsed: Result<Node, Vec<Problem>>, problems: &mut Vec<Problem>) -> Option<Table> {
+        let mut node = match parsed {
             Ok(node) => node,
             Err(found) => {
                 problems.extend(found);
@@ -73,7 +85,7 @@ impl Loader {
         };
         env::expand(&mut node, &self.environment, problems);
         // A value whose variable is missing can't be read either; one problem at one place is enough.
-        let missing: Vec<_> = problems.iter().map(|p| p.at).collect();
+        let missing: HashSet<_> = problems.iter().map(|p| p.at).collect();
         let mut more = Vec::new();
         let base_dir = self.path.parent().map(Path::to_path_buf).unwrap_or_default();
         let routes = routes::read(&node, base_dir, &mut more);
@@ -83,6 +95,7 @@ impl Loader {
             metrics: &self.metrics,
             session_metrics: &self.session_metrics,
             key_sets: &self.key_sets,
+            token_caches: &self.token_caches,
             rates: &self.rates,
             records: &self.records,
             has_audit_log: self.has_audit_log,

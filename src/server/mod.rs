@@ -1,6 +1,7 @@
 //! The process: listeners, background work, signals, and the way out.
 
 mod accept;
+mod aside;
 mod bind;
 mod control;
 mod descriptors;
@@ -13,6 +14,7 @@ pub mod pages;
 mod places;
 mod proxy_protocol;
 mod refused;
+mod retired;
 mod systemd;
 mod tls;
 pub mod upgrade;
@@ -157,7 +159,7 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
     let systemd = Arc::new(Systemd::of(&loader.environment));
     let opening = Opening::new(gate.clone(), heard, successor, name, systemd.clone(), ready);
     let loader = (loader, certificates);
-    let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, opening);
+    let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, opening)?;
     server.add_service(background_service("control", control));
     let signals = drain::Signals {
         gateway: gateway.clone(),

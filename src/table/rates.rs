@@ -1,5 +1,7 @@
 //! The limits of a route, by the slot in which their values are known, and what can't be counted where.
 
+use std::collections::{HashMap, HashSet};
+
 use hilum_filters::api::{At, LineOrMap, Placed, Problem, Try};
 
 use crate::actions::Action;
@@ -23,9 +25,9 @@ pub struct RouteRates {
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     /// Where limits stand that some route counts by.
-    used: Vec<At>,
-    /// Those that a route could not count by, and why.
-    idle: Vec<(At, &'static str)>,
+    used: HashSet<At>,
+    /// Those that a route could not count by, and why the first of them could not.
+    idle: HashMap<At, &'static str>,
 }
 
 /// What decides whether a limit can count anything on a route.
@@ -55,10 +57,10 @@ impl RouteRates {
                 Some(rate::Count::All) | None => Count::All,
             };
             if let Some(why) = on.why_idle(&key, count) {
-                effects.idle.push((*at, why));
+                effects.idle.entry(*at).or_insert(why);
                 continue;
             }
-            effects.used.push(*at);
+            effects.used.insert(*at);
             let slot = match key {
                 Key::Client | Key::Header(_) => 0,
                 Key::Claim(_) => 1,
@@ -111,9 +113,9 @@ impl On<'_> {
 impl Effects {
     /// A limit that counts nothing on any route is a problem. One that counts on some is there for those.
     pub(super) fn tell(&self, problems: &mut Vec<Problem>) {
-        for (at, why) in self.idle.iter().filter(|(at, _)| !self.used.contains(at)) {
+        for (at, why) in self.idle.iter().filter(|(at, _)| !self.used.contains(*at)) {
             let problem = Problem::new(*at, format!("this rate has no effect: {why}"));
-            problem.help("count by another `key`, or write it on a route where it counts").record(problems);
+            problems.push(problem.help("count by another `key`, or write it on a route where it counts"));
         }
     }
 }

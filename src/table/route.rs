@@ -52,7 +52,7 @@ pub struct Route {
     pub limits: Limits,
     /// Where the services that it asks have more to do than they can.
     pub priority: Priority,
-    pub metrics: RouteMetrics,
+    pub metrics: Arc<RouteMetrics>,
     /// What the audit log records of it.
     pub audit: Option<Audit>,
 }

@@ -1,6 +1,10 @@
 //! The metrics of the engine itself. Services and sessions register their own on the same registry.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use anyhow::Context;
+use parking_lot::Mutex;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -23,7 +27,15 @@ pub struct Metrics {
     pub operators_refused: IntCounter,
     pub access_log_dropped: IntCounter,
     pub log_left_out: IntCounter,
-    unmatched: RouteMetrics,
+    unmatched: Arc<RouteMetrics>,
+    running: Mutex<Running>,
+}
+
+/// What the running file has.
+#[derive(Default)]
+struct Running {
+    hash: String,
+    routes: HashMap<Box<str>, Arc<RouteMetrics>>,
 }
 
 /// From a cache hit to the longest wait that a default deadline allows.
@@ -51,7 +63,7 @@ impl Metrics {
         };
         let requests = counters(
             "hilum_requests_total",
-            "Requests, by route, method and status; status 0: the client left before an answer.",
+            "Requests, by route, method and status; status 0: the client left before an answer. No route: none was found, or the file has it no longer.",
             &["route", "method", "status"],
         )
         .context("metrics")?;
@@ -75,7 +87,8 @@ impl Metrics {
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let metrics = Metrics {
             by_reason: Reason::all().map(|reason| rejections.with_label_values(&[reason.name()])).collect(),
-            unmatched: RouteMetrics::new(&requests, &seconds, ""),
+            unmatched: Arc::new(RouteMetrics::new((&requests, &seconds), "", None)),
+            running: Mutex::default(),
             connections: gauge("hilum_connections", "Connections of clients that are open.")?,
             in_flight: gauge("hilum_requests_in_flight", "Requests that are not answered to the end yet.")?,
             operators_refused: counter(
@@ -104,13 +117,14 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Handles for a route, so that no request looks a label up.
-    pub fn route(&self, name: &str) -> RouteMetrics {
-        RouteMetrics::new(&self.requests, &self.seconds, name)
+    /// Handles for a route, so that no request looks a label up: those of the running file, if it has the route already.
+    pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
+        let new = || Arc::new(RouteMetrics::new((&self.requests, &self.seconds), name, Some(&self.unmatched)));
+        self.running.lock().routes.get(name).cloned().unwrap_or_else(new)
     }
 
     /// For requests that found no route.
-    pub fn unmatched(&self) -> &RouteMetrics {
+    pub fn unmatched(&self) -> &Arc<RouteMetrics> {
         &self.unmatched
     }
 
@@ -123,27 +137,30 @@ impl Metrics {
     }
 
     /// An edited file was taken.
-    pub fn loaded(&self, hash: &str) {
+    pub fn loaded<'r>(&self, hash: &str, routes: impl IntoIterator<Item = &'r Arc<RouteMetrics>>) {
         self.reloads.with_label_values(&["loaded"]).inc();
-        self.running(hash);
+        self.running(hash, routes);
     }
 
-    /// Which file runs.
-    pub fn running(&self, hash: &str) {
-        self.table_info.reset();
+    /// Which file runs, and its routes: those that it no longer has are forgotten.
+    pub fn running<'r>(&self, hash: &str, routes: impl IntoIterator<Item = &'r Arc<RouteMetrics>>) {
+        let routes = routes.into_iter().map(|route| (route.name().into(), route.clone())).collect();
+        let new = Running { hash: hash.to_owned(), routes };
+        let mut running = self.running.lock();
+        let old = std::mem::replace(&mut *running, new);
         self.table_info.with_label_values(&[hash]).set(1);
+        if old.hash != hash {
+            // There is none before the first.
+            let _ = self.table_info.remove_label_values(&[&old.hash]);
+        }
+        for (_, route) in old.routes.iter().filter(|(name, _)| !running.routes.contains_key(*name)) {
+            route.forget();
+        }
     }
 
     /// A file was refused.
     pub fn refused(&self) {
         self.reloads.with_label_values(&["refused"]).inc();
-    }
-
-    /// Forgets routes that the new table no longer has.
-    pub fn forget_routes(&self, gone: impl Iterator<Item = impl AsRef<str>>) {
-        for route in gone {
-            RouteMetrics::forget(&self.requests, &self.seconds, route.as_ref());
-        }
     }
 
     /// All of them in Prometheus' text format.

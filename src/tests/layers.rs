@@ -5,11 +5,12 @@ use super::source::{Source, sources};
 
 /// A module and the paths it may use. Modules stand in the order of the layers: each uses only those above it.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("kept", &[]),
     ("router", &[]),
-    ("identity", &[]),
+    ("identity", &["kept"]),
     ("services", &[]),
-    ("records", &[]),
-    ("rates", &["identity::claims", "identity::redis", "identity::unique"]),
+    ("records", &["kept"]),
+    ("rates", &["kept", "identity::claims", "identity::redis", "identity::unique"]),
     // Of the machine, only the types that users write: they are parsed while the file is read, so an error has its place.
     (
         "config",

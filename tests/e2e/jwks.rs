@@ -2,11 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-
 use crate::harness::*;
 
 const ROUTES: &str = r#"
@@ -21,42 +16,6 @@ routes:
   - { name: open, match: GET /open, auth: public, respond: { text: open } }
   - { name: page, match: GET /page, auth: { token: web, when_denied: { else: { redirect: /open, clear_cookie: true } } }, respond: { text: page } }
 "#;
-
-/// One pair of keys under a name.
-struct Pair {
-    kid: String,
-    pair: EcdsaKeyPair,
-}
-
-impl Pair {
-    fn new(kid: &str) -> Pair {
-        let (rules, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(rules, &random).expect("a key");
-        let pair = EcdsaKeyPair::from_pkcs8(rules, pkcs8.as_ref(), &random).expect("a key");
-        Pair { kid: kid.to_owned(), pair }
-    }
-
-    fn token(&self, user: &str) -> String {
-        let exp =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() + 600;
-        let header = format!(r#"{{"alg":"ES256","typ":"JWT","kid":"{}"}}"#, self.kid);
-        let claims = format!(r#"{{"user_id":"{user}","exp":{exp}}}"#);
-        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).expect("signs");
-        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-
-    fn jwk(&self) -> String {
-        let point = self.pair.public_key().as_ref();
-        let [x, y] = [&point[1..33], &point[33..]].map(|number| URL_SAFE_NO_PAD.encode(number));
-        format!(r#"{{"kty":"EC","crv":"P-256","use":"sig","kid":"{}","x":"{x}","y":"{y}"}}"#, self.kid)
-    }
-}
-
-fn set(pairs: &[&Pair]) -> Reply {
-    let keys: Vec<String> = pairs.iter().map(|pair| pair.jwk()).collect();
-    Reply::json(200, format!(r#"{{"keys":[{}]}}"#, keys.join(",")))
-}
 
 /// An issuer, and what it answers from now on.
 async fn issuer(says: Reply) -> (Service, Arc<Mutex<Reply>>) {
@@ -80,18 +39,18 @@ async fn fetched(gateway: &Gateway, result: &str, times: f64) {
 #[tokio::test]
 async fn a_new_key_is_good_at_once_and_an_old_one_no_longer_than_it_is_published() {
     let (old, new) = (Pair::new("old"), Pair::new("new"));
-    let (issuer, says) = issuer(set(&[&old])).await;
+    let (issuer, says) = issuer(published(&[&old])).await;
     let gateway = behind(&issuer).await;
     // A request before that would have the keys fetched itself, and nobody could ask again for a while.
     fetched(&gateway, "ok", 1.0).await;
     expect("the first", &gateway.send(&me(&old.token("7"))).await, "200");
-    *says.lock().expect("a reply") = set(&[&old, &new]);
+    *says.lock().expect("a reply") = published(&[&old, &new]);
     expect("unknown until then", &gateway.send(&me(&new.token("8"))).await, "200");
     expect("both are published", &gateway.send(&me(&old.token("7"))).await, "200");
     // A token that is known and used all the time, when its key is taken back.
     let known = me(&old.token("7"));
     expect("known", &gateway.send(&known).await, "200");
-    *says.lock().expect("a reply") = set(&[&new]);
+    *says.lock().expect("a reply") = published(&[&new]);
     within("the key is taken back", async { while gateway.send(&known).await.status != 401 {} }).await;
     expect("taken back", &gateway.send(&known).await, "401 token_invalid");
     expect("still published", &gateway.send(&me(&new.token("8"))).await, "200");
@@ -100,7 +59,7 @@ async fn a_new_key_is_good_at_once_and_an_old_one_no_longer_than_it_is_published
 #[tokio::test]
 async fn an_issuer_that_is_down_refuses_nobody_and_lets_nobody_in() {
     let pair = Pair::new("a");
-    let (mut issuer, _says) = issuer(set(&[&pair])).await;
+    let (mut issuer, _says) = issuer(published(&[&pair])).await;
     issuer.kill().await;
     let gateway = behind(&issuer).await;
     let mine = me(&pair.token("7"));
@@ -124,8 +83,8 @@ async fn an_issuer_that_is_down_refuses_nobody_and_lets_nobody_in() {
 async fn a_bad_answer_changes_nothing() {
     let pair = Pair::new("a");
     let evil = Pair::new("a");
-    let (elsewhere, _) = issuer(set(&[&evil])).await;
-    let (issuer, says) = issuer(set(&[&pair])).await;
+    let (elsewhere, _) = issuer(published(&[&evil])).await;
+    let (issuer, says) = issuer(published(&[&pair])).await;
     let gateway = behind(&issuer).await;
     fetched(&gateway, "ok", 1.0).await;
     let large = format!(r#"{{"keys":[{}],"pad":"{}"}}"#, evil.jwk(), "x".repeat(256 * 1024));
@@ -158,7 +117,7 @@ fn set_text(pair: &Pair) -> String {
 #[tokio::test]
 async fn two_hundred_unknown_keys_are_one_question() {
     let pair = Pair::new("a");
-    let (issuer, _says) = issuer(set(&[&pair])).await;
+    let (issuer, _says) = issuer(published(&[&pair])).await;
     let routes = ROUTES.replace("refresh: 1s", "refresh: 1h");
     let gateway = Gateway::with(&routes).env("ISSUER", issuer.url()).start().await;
     fetched(&gateway, "ok", 1.0).await;

@@ -6,6 +6,7 @@
 //! service.rs   a service on a port of its own                        script.rs    what it does with a request
 //! recorder.rs  a service that takes nothing but whole requests by the letter
 //! redis.rs     a real Redis to kill and freeze                       canary.rs    another client, on a thread of its own
+//! keys.rs      a pair of keys, as issuers publish them
 //! tls.rs       certificates, and clients that speak TLS and HTTP/2
 //! client.rs    a connection of a client                              expect.rs    requests and expectations as text
 //! ```
@@ -18,6 +19,7 @@ mod canary;
 mod client;
 mod expect;
 mod gateway;
+mod keys;
 mod metrics;
 mod recorder;
 mod redis;
@@ -32,6 +34,7 @@ pub(crate) use canary::Canary;
 pub(crate) use client::{Client, Response};
 pub(crate) use expect::{check, compare, expect, message};
 pub(crate) use gateway::{AUDIT_KEY, Builder, Gateway};
+pub(crate) use keys::{Pair, published};
 pub(crate) use metrics::Samples;
 pub(crate) use recorder::Recorder;
 pub(crate) use redis::{Redis, Sentinel, command};

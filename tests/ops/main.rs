@@ -14,6 +14,7 @@ mod fleet;
 mod load;
 mod peers;
 mod refresh;
+mod reload;
 mod sessions;
 mod tokens;
 mod upgrade;

@@ -1,25 +1,32 @@
 //! A problem shows what stands in the file, never what a variable held. The reader of values sees to it for what can't be read; this
 //! is for every later rule, which knows a value and its place and no longer where it came from.
 
+use std::collections::HashMap;
+
 use hilum_filters::api::{At, Kind, Node, Problem};
 
 /// Puts the source text into problems that quote an expanded value, or a piece of it, at the value's own place.
 pub fn as_written(root: &Node, problems: &mut [Problem]) {
-    for problem in problems {
-        at(root, problem.at, &mut |node, value, written| {
+    let mut by_place: HashMap<At, Vec<&mut Problem>> = HashMap::new();
+    problems.iter_mut().for_each(|problem| by_place.entry(problem.at).or_default().push(problem));
+    if by_place.is_empty() {
+        return;
+    }
+    expanded(root, &mut |node, value, written| {
+        for problem in by_place.get_mut(&node.at).into_iter().flatten() {
             for text in std::iter::once(&mut problem.message).chain(&mut problem.help) {
                 *text = unquote(&node.redact(std::mem::take(text)), value, written);
             }
-        });
-    }
+        }
+    });
 }
 
-/// Calls `each` with every expanded value at a place: an alias is at the same place as what it stands for.
-fn at(node: &Node, place: At, each: &mut dyn FnMut(&Node, &str, &str)) {
+/// Calls `each` with every expanded value. An alias is at the same place as what it stands for.
+fn expanded(node: &Node, each: &mut dyn FnMut(&Node, &str, &str)) {
     match (&node.kind, &node.written) {
-        (Kind::Scalar { text, .. }, Some(written)) if node.at == place => each(node, text, written),
-        (Kind::List(items), _) => items.iter().for_each(|item| at(item, place, each)),
-        (Kind::Map(entries), _) => entries.iter().for_each(|entry| at(&entry.value, place, each)),
+        (Kind::Scalar { text, .. }, Some(written)) => each(node, text, written),
+        (Kind::List(items), _) => items.iter().for_each(|item| expanded(item, each)),
+        (Kind::Map(entries), _) => entries.iter().for_each(|entry| expanded(&entry.value, each)),
         (Kind::Null | Kind::Scalar { .. }, _) => {}
     }
 }

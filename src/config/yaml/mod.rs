@@ -23,7 +23,9 @@ const MOST_NODES: usize = 2_000_000;
 const MOST_EVENTS: usize = 4_000_000;
 /// Aliases that name aliases multiply: ten lines can stand for 10^12 values.
 const MOST_ALIASED: usize = 10_000;
-const STACK: usize = 16 * 1024 * 1024;
+/// What [`parse_here`] takes at most: the parser is recursive with large frames, in a debug build 64 levels need more than the 2 MiB of an
+/// ordinary thread, and an overflow would end the process.
+pub const STACK: usize = 16 * 1024 * 1024;
 
 /// Reads one YAML document. An empty file is [`Kind::Null`] in line 1.
 ///
@@ -31,6 +33,20 @@ const STACK: usize = 16 * 1024 * 1024;
 /// What the YAML parser refuses is one problem, because nothing after it can be read. Duplicate keys, merge keys and
 /// tags are all reported.
 pub fn parse(text: &str) -> Result<Node, Vec<Problem>> {
+    thread::scope(|scope| {
+        let reader = thread::Builder::new().name("yaml".to_owned()).stack_size(STACK);
+        match reader.spawn_scoped(scope, || parse_here(text)) {
+            Ok(running) => running.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(error) => Err(vec![Problem::new(At::default(), format!("no thread to read the file: {error}"))]),
+        }
+    })
+}
+
+/// The same on this thread, which must have a stack of [`STACK`] bytes.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_here(text: &str) -> Result<Node, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > LARGEST_FILE {
         let size = text.len().div_ceil(1024 * 1024);
@@ -39,18 +55,6 @@ pub fn parse(text: &str) -> Result<Node, Vec<Problem>> {
             format!("the file has {size} MiB, more than the allowed 16 MiB"),
         )]);
     }
-    // The parser is recursive with large frames: in a debug build 64 levels need more than the 2 MiB of an ordinary
-    // thread, and an overflow would end the process.
-    thread::scope(|scope| {
-        let reader = thread::Builder::new().name("yaml".to_owned()).stack_size(STACK);
-        match reader.spawn_scoped(scope, || tree(text)) {
-            Ok(running) => running.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            Err(error) => Err(vec![Problem::new(At::default(), format!("no thread to read the file: {error}"))]),
-        }
-    })
-}
-
-fn tree(text: &str) -> Result<Node, Vec<Problem>> {
     let raw = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options())
         .map_err(|error| vec![refusal::refusal(&error, text)])?;
     let mut problems = Vec::new();
@@ -305,7 +309,7 @@ mod tests {
                 .unwrap();
             }
             let before = busy();
-            let node = tree(&yaml).unwrap();
+            let node = parse_here(&yaml).unwrap();
             let took = busy() - before;
             assert!(matches!(&node.get("routes").unwrap().kind, Kind::List(list) if list.len() == routes));
             took

@@ -6,10 +6,9 @@ mod published;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -22,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::verify::PublicKey;
+use crate::kept::Kept;
 use published::Published;
 
 /// What `jwks:` says. Equal options are one set.
@@ -43,7 +43,7 @@ pub trait Fetch: Send + Sync {
 
 /// All sets of the gateway. One for the life of the process: a table comes and goes, what was fetched stays.
 pub struct KeySets {
-    sets: Mutex<HashMap<KeySetOptions, Weak<KeySet>>>,
+    sets: Mutex<Kept<KeySetOptions, KeySet>>,
     fetches: IntCounterVec,
 }
 
@@ -99,12 +99,7 @@ impl KeySets {
 
     /// The set for these options: the one that is there already, with what it knows, or a new one that knows nothing yet.
     pub fn set(&self, options: &KeySetOptions, fetch: impl FnOnce() -> Box<dyn Fetch>) -> Arc<KeySet> {
-        let mut sets = self.sets.lock();
-        if let Some(set) = sets.get(options).and_then(Weak::upgrade) {
-            return set;
-        }
-        sets.retain(|_, set| set.strong_count() > 0);
-        let set = Arc::new(KeySet {
+        self.sets.lock().of(options.clone(), |options| KeySet {
             options: options.clone(),
             fetch: fetch(),
             fetches: self.fetches.clone(),
@@ -112,9 +107,7 @@ impl KeySets {
             generation: AtomicU64::new(0),
             fetching: Mutex::default(),
             tended: AtomicBool::new(false),
-        });
-        sets.insert(options.clone(), Arc::downgrade(&set));
-        set
+        })
     }
 }
 

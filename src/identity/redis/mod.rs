@@ -133,20 +133,23 @@ impl RedisStore {
 
 #[async_trait]
 impl SessionStore for RedisStore {
-    fn expect(&self, key: &KeyTemplate, refreshed: bool) -> Result<(), String> {
+    fn check(&self, key: &KeyTemplate) -> Result<(), String> {
+        match key.prefix().is_empty() {
+            true => Err("Redis tells of changes by how keys begin, so a key must begin with a text of its own: \
+                 write `access_token:{token}`"
+                .to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    fn expect(&self, key: &KeyTemplate, refreshed: bool) {
         self.has_lines.fetch_or(refreshed, Ordering::Relaxed);
         let prefix = key.prefix();
-        if prefix.is_empty() {
-            return Err("Redis tells of changes by how keys begin, so a key must begin with a text of its own: \
-                 write `access_token:{token}`"
-                .to_owned());
-        }
         let mut prefixes = self.prefixes.lock();
         if !prefixes.iter().any(|known| **known == *prefix) {
             prefixes.push(prefix.into());
             self.disturbed.notify_one();
         }
-        Ok(())
     }
 
     fn standing(&self, key: &SessionKey) -> Arc<Standing> {

@@ -32,7 +32,7 @@ async fn server() -> Server {
 async fn store(server: &Server) -> Arc<RedisStore> {
     let options = RedisOptions { url: server.1.as_str().into(), timeout: Duration::from_secs(3) };
     let store = RedisStore::new(&options, &Registry::new()).unwrap();
-    store.expect(&template(), true).unwrap();
+    store.expect(&template(), true);
     let tended = store.clone();
     tokio::spawn(async move { tended.tend().await });
     let begun = Instant::now();
@@ -100,11 +100,11 @@ async fn no_session_outlives_its_end_however_the_answers_cross() {
 async fn a_key_without_a_beginning_of_its_own_is_refused_and_prefixes_never_overlap() {
     let options = RedisOptions { url: "redis://127.0.0.1:1".into(), timeout: RedisOptions::TIMEOUT };
     let store = RedisStore::new(&options, &Registry::new()).unwrap();
-    let expect = |key: &str| store.expect(&key.parse().unwrap(), false);
-    assert!(expect("{token}").unwrap_err().contains("begin with a text of its own"));
-    for key in ["s:{token}", "session:{token}", "s:a:{token.sha256}", "s:{token}"] {
-        expect(key).unwrap();
-    }
+    assert!(store.check(&"{token}".parse().unwrap()).unwrap_err().contains("begin with a text of its own"));
+    let keys = ["s:{token}", "session:{token}", "s:a:{token.sha256}", "s:{token}"].map(|key| key.parse().unwrap());
+    keys.iter().for_each(|key| store.check(key).unwrap());
+    assert!(store.prefixes().is_empty(), "it was only asked whether it could");
+    keys.iter().for_each(|key| store.expect(key, false));
     let prefixes: Vec<_> = store.prefixes().iter().map(ToString::to_string).collect();
     assert_eq!(prefixes, ["s:", "session:"]);
 }

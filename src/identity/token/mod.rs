@@ -1,5 +1,6 @@
 //! Everything under one name in `tokens:`, from the headers of a request to who is calling.
 
+mod cache;
 mod options;
 mod refresh;
 
@@ -9,10 +10,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quick_cache::sync::Cache;
 
+pub use cache::TokenCaches;
 pub use options::{SessionOptions, TokenOptions};
 pub use refresh::{Refreshing, Told};
+
+use cache::TokenCache;
 
 use super::caller::{Caller, Identity};
 use super::claims::ClaimPath;
@@ -35,8 +38,7 @@ pub struct Token {
     refresh: Option<Refresh>,
     headers: Vec<(HeaderName, ClaimPath)>,
     cookie: Option<CookieOptions>,
-    /// By the whole text: two tokens never share an entry.
-    cache: Cache<Arc<str>, Arc<Identity>>,
+    cache: Arc<TokenCache>,
     store: Arc<dyn SessionStore>,
     metrics: SessionMetrics,
     /// The last refresh went wrong, which was told.
@@ -69,15 +71,27 @@ impl Token {
         store: Arc<dyn SessionStore>,
         metrics: SessionMetrics,
     ) -> Result<Self, String> {
+        Self::remembered(options, refresh, store, metrics, &TokenCaches::default())
+    }
+
+    /// The same, with what is known of such tokens already.
+    pub fn remembered(
+        options: TokenOptions,
+        refresh: Option<Refresh>,
+        store: Arc<dyn SessionStore>,
+        metrics: SessionMetrics,
+        caches: &TokenCaches,
+    ) -> Result<Self, String> {
         options.check()?;
         if let Some(refresh) = &refresh {
             options.check_refresh(refresh)?;
         }
         if let Some(session) = &options.session {
-            store.expect(&session.key, refresh.is_some())?;
+            store.check(&session.key)?;
         }
-        let TokenOptions { name, sources, verify, session, identity, cookie, cached } = options;
-        let (verifier, cache) = (Verifier::new(verify)?, Cache::new(cached));
+        let cache = caches.of(&options, refresh.as_ref().map(|refresh| refresh.max));
+        let TokenOptions { name, sources, verify, session, identity, cookie, cached: _ } = options;
+        let verifier = Verifier::new(verify)?;
         Ok(Self {
             name,
             sources,
@@ -91,6 +105,14 @@ impl Token {
             metrics,
             refresh_fails: AtomicBool::new(false),
         })
+    }
+
+    /// Tells the store which keys will be used. A file that is refused must not get so far: a store that hears of new ones may have to
+    /// ask for all sessions again.
+    pub fn expect_sessions(&self) {
+        if let Some(session) = &self.session {
+            self.store.expect(&session.key, self.refresh.is_some());
+        }
     }
 
     /// Its name in `tokens:`.
@@ -238,7 +260,7 @@ impl Token {
         let ended =
             self.store.remove(&session.key.key(token), now).await.inspect_err(|_| self.metrics.store_down.inc())?;
         // After the store, not before: what enters the cache from here on asks a store that no longer has the session.
-        self.cache.remove(token);
+        self.cache.identities.remove(token);
         if ended {
             self.metrics.ended.inc();
         }
@@ -291,15 +313,15 @@ impl Token {
     /// What the cache knows of a token. An entry that is over is dropped, and refused without being verified again; one that
     /// other keys have verified is dropped as well.
     fn recall(&self, token: &str, now: Now) -> Option<Result<Arc<Identity>, Refused>> {
-        let identity = self.cache.get(token)?;
+        let identity = self.cache.identities.get(token)?;
         if identity.generation != self.verifier.generation() {
-            self.cache.remove(token);
+            self.cache.identities.remove(token);
             return None;
         }
         if now.unix < self.verifier.over(identity.expires) {
             return Some(Ok(identity));
         }
-        self.cache.remove(token);
+        self.cache.identities.remove(token);
         Some(Err(Refused::Expired))
     }
 
@@ -309,7 +331,7 @@ impl Token {
         let verified = self.verifier.verify(token, now)?;
         let session = self.session.as_ref().map(|session| self.store.standing(&session.key.key(token)));
         let identity = Arc::new(Identity::new(token, verified, &self.headers, session)?);
-        self.cache.insert(identity.token.clone(), identity.clone());
+        self.cache.identities.insert(identity.token.clone(), identity.clone());
         Ok(identity)
     }
 

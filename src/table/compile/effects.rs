@@ -1,6 +1,7 @@
 //! What is well written and would still be a mistake, because it has no effect or can never work.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hilum_filters::api::{At, LineOrMap, Placed, Problem};
@@ -209,12 +210,12 @@ pub(super) fn records(routes: &Routes, problems: &mut Vec<Problem>) {
         action::Action::Files(files) => Some((&files.root, real(&files.root.value)?)),
         _ => None,
     });
-    let served: Vec<_> = served.collect();
+    let served: HashMap<PathBuf, &Placed<PathBuf>> = served.map(|(root, real)| (real, root)).collect();
     for action in actions() {
         let action::Action::Respond(action::Respond { record: Some(record), .. }) = action else { continue };
         let folder = record.file.value.parent().and_then(&real);
-        let inside = served.iter().find(|(_, root)| folder.as_ref().is_some_and(|folder| folder.starts_with(root)));
-        if let Some((root, _)) = inside {
+        let around = folder.as_ref().map(|folder| folder.ancestors());
+        if let Some(root) = around.into_iter().flatten().find_map(|folder| served.get(folder)) {
             let text = format!("`{}` is in `{}`, which is served", record.file.value.display(), root.value.display());
             let problem = Problem::new(record.file.at, text);
             problem.help("write it where no `files` looks").record(problems);

@@ -14,10 +14,10 @@ mod verify;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hilum_filters::api::{Placed, Problem, Registration};
+use hilum_filters::api::{At, Placed, Problem, Registration};
 
 use chain::registrations;
-use route::{Routing, limited};
+use route::{Routing, hashes, limited};
 
 use super::{Area, Route, Table};
 use super::{describe, rates};
@@ -25,10 +25,11 @@ use crate::actions::Named;
 use crate::config::routes::Routes;
 use crate::identity::keys::KeySets;
 use crate::identity::metrics::SessionMetrics;
+use crate::identity::token::TokenCaches;
 use crate::identity::{SessionStore, Token};
 use crate::rates::Rates;
 use crate::records::Records;
-use crate::refusal::Errors;
+use crate::refusal::Catalog;
 use crate::router::Router;
 use crate::services::{Fleet, Pool};
 use crate::telemetry::Metrics;
@@ -40,6 +41,7 @@ pub struct Parts<'p> {
     pub metrics: &'p Metrics,
     pub session_metrics: &'p SessionMetrics,
     pub key_sets: &'p KeySets,
+    pub token_caches: &'p TokenCaches,
     pub rates: &'p Rates,
     pub records: &'p Records,
     /// Whether `conf/hilum.yaml` has an audit log.
@@ -63,13 +65,14 @@ impl Table {
             pools: &pools,
             tokens: &tokens,
             own_headers: own_headers.clone(),
-            filter_reasons: filter_reasons.clone(),
+            hashes: hashes(routes),
+            errors: Catalog::new(filter_reasons, pages.clone()),
             rate_effects: rates::Effects::default(),
             problems,
         };
         let compiled: Vec<_> =
             routes.routes.iter().filter_map(|written| Some((written, Arc::new(routing.route(written)?)))).collect();
-        let rate_effects = routing.rate_effects;
+        let Routing { rate_effects, mut errors, .. } = routing;
         if compiled.len() == routes.routes.len() {
             rate_effects.tell(problems);
         }
@@ -77,18 +80,20 @@ impl Table {
         unused(routes, &pools, &tokens, problems);
         let areas = routes.areas.iter().map(|area| Area {
             prefix: area.prefix.as_ref().map(ToString::to_string),
-            errors: Errors::compile(&area.shared, &filter_reasons, pages.as_ref(), problems),
+            errors: errors.errors(&area.shared, problems),
         });
         let areas = areas.collect();
         let rules = compiled.iter().filter_map(|(written, route)| {
             Some((limited(&written.rule.as_ref()?.value, &route.action), route.clone()))
         });
         let (router, ties) = Router::new(rules.collect());
+        let places: HashMap<*const Route, At> = match ties.is_empty() {
+            true => HashMap::new(),
+            false => compiled.iter().filter_map(|(w, route)| Some((Arc::as_ptr(route), w.rule.as_ref()?.at))).collect(),
+        };
         for tie in ties {
-            let place = |route: &Arc<Route>| {
-                compiled.iter().find(|(_, r)| Arc::ptr_eq(r, route)).and_then(|(w, _)| w.rule.as_ref()).map(|r| r.at)
-            };
-            let (first, second) = (place(&tie.first).unwrap_or_default(), place(&tie.second).unwrap_or_default());
+            let place = |route: &Arc<Route>| places.get(&Arc::as_ptr(route)).copied().unwrap_or_default();
+            let (first, second) = (place(&tie.first), place(&tie.second));
             let text =
                 format!("`{}` takes the same requests as `{}` in line {}", tie.second.name, tie.first.name, first.line);
             problems

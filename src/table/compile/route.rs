@@ -1,5 +1,6 @@
 //! One route of the file → one [`Route`], each of its keys held against the others.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ use crate::actions::session::Session;
 use crate::actions::{Action, Build, Named};
 use crate::config::route::{self, Shared, Time};
 use crate::config::routes::Routes;
+use crate::config::service::HashKey;
 use crate::identity::Token;
-use crate::refusal::Errors;
+use crate::refusal::Catalog;
 use crate::router::{Methods, Rule};
 use crate::services::Pool;
 use crate::template::{Names, Pages};
@@ -35,7 +37,9 @@ pub(super) struct Routing<'c> {
     pub(super) pools: &'c Named<Pool>,
     pub(super) tokens: &'c Named<Token>,
     pub(super) own_headers: Vec<http::HeaderName>,
-    pub(super) filter_reasons: Vec<&'static str>,
+    pub(super) errors: Catalog,
+    /// See [`hashes`].
+    pub(super) hashes: HashMap<&'c str, &'c HashKey>,
     pub(super) rate_effects: rates::Effects,
     pub(super) problems: &'c mut Vec<Problem>,
 }
@@ -74,7 +78,7 @@ impl Routing<'_> {
         let access = Access::compile(shared, auth_token.clone(), roles, &mut build);
         let require = shared.require.as_ref().map_or(Some(Box::default()), |list| require::compile(list, &mut build));
         let action = written.action.as_ref().and_then(|action| Action::compile(action, &mut build));
-        let action = action.map(|action| with_hash(action, self.routes));
+        let action = action.map(|action| with_hash(action, &self.hashes));
         let validate = Validate::compile(written, action.as_ref(), &mut build);
         let names = reply_names(action.as_ref(), auth.is_some());
         let reply = shared.reply.as_ref().map(|reply| (reply.at, Reply::compile(reply, names, build.problems)));
@@ -94,7 +98,7 @@ impl Routing<'_> {
             let text = format!("`reply` has no effect on `{}`", action.name());
             build.problems.push(Problem::new(*at, text).help("it shapes the answers of services, sessions and health"));
         }
-        let errors = Errors::compile(shared, &self.filter_reasons, self.pages, build.problems);
+        let errors = self.errors.errors(shared, build.problems);
         let env = Env { base_dir: self.routes.base_dir.clone(), own_headers: self.own_headers.clone() };
         let (chain, slots) = chain(shared, &env, self.parts, build.problems);
         let session_token = match &action {
@@ -200,15 +204,22 @@ fn cache_control(shared: &Shared, access: &Access, action: &Action) -> Option<He
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 /// What a service's `hash` is made of is written with the service, but made of a request, which only the action sees.
-fn with_hash(action: Action, routes: &Routes) -> Action {
+fn with_hash(action: Action, hashes: &HashMap<&str, &HashKey>) -> Action {
     let Action::Forward(mut forward) = action else { return action };
-    let service = routes.services.0.iter().find(|(name, _)| *name.value == **forward.pool.name());
-    let balance = service.and_then(|(_, s)| s.0.as_ref()?.balance.as_ref()?.0.as_ref());
-    forward.hash = match balance {
-        Some(LineOrMap::Map(balance)) => Some(balance.hash.value.clone()),
-        _ => None,
-    };
+    forward.hash = hashes.get(&**forward.pool.name()).map(|&key| key.clone());
     Action::Forward(forward)
+}
+
+/// The services whose peers are chosen by something of a request, and by what.
+pub(super) fn hashes(routes: &Routes) -> HashMap<&str, &HashKey> {
+    let mut hashes = HashMap::new();
+    for (name, service) in &routes.services.0 {
+        let balance = service.0.as_ref().and_then(|service| service.balance.as_ref()?.0.as_ref());
+        if let Some(LineOrMap::Map(balance)) = balance {
+            hashes.insert(name.value.as_str(), &balance.hash.value);
+        }
+    }
+    hashes
 }
 
 pub(super) fn limits(shared: &Shared) -> Limits {

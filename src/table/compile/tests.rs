@@ -10,6 +10,7 @@ use crate::identity::SessionStore;
 use crate::identity::keys::KeySets;
 use crate::identity::memory::MemoryStore;
 use crate::identity::metrics::SessionMetrics;
+use crate::identity::token::TokenCaches;
 use crate::rates::Rates;
 use crate::records::Records;
 use crate::services::Fleet;
@@ -69,6 +70,7 @@ fn compiled_with(
         metrics: &metrics,
         session_metrics: &session_metrics,
         key_sets: &KeySets::new(&metrics.registry).expect("metrics"),
+        token_caches: &TokenCaches::default(),
         rates: &Rates::new(&metrics.registry, None).expect("metrics"),
         records: &Records::default(),
         has_audit_log,
@@ -631,4 +633,38 @@ fn a_route_is_recorded_only_where_there_is_a_log() {
     let told = compiled_with(&mut node, &text, &variables, false).1;
     assert_eq!(told.len(), 1, "one group is one problem: {told:?}");
     assert!(told[0].message.starts_with("there is no audit log"), "{told:?}");
+}
+
+/// By ratio in one run: how long one of them takes is the machine's affair. Each kind once took the square of its number.
+#[test]
+fn ten_thousand_routes_cost_no_more_each_than_a_thousand_whatever_is_the_matter_with_them() {
+    // The time of this thread: the clock on the wall would measure the other tests as well.
+    let busy = || {
+        let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel tells it");
+        let first = statistics.split(' ').next().expect("three numbers");
+        std::time::Duration::from_nanos(first.parse().expect("a number"))
+    };
+    for kind in [
+        "match: GET /a%, rate: [{ allow: 5/1m, key: client }], respond: {}",
+        "match: GET /a%, rate: [{ allow: 5/1m, key: { body: a } }], respond: {}",
+        "match: { path: /**, host: h%.example.org }, respond: {}",
+        "match: GET /, respond: {}",
+        "match: POST /a%, respond: { record: { file: target/%, json: \"{{ request.body }}\" } }",
+        "match: GET /a%, forward: { service: \"${MISSING_%}\" }",
+    ] {
+        let took = |routes: usize| {
+            let lines =
+                (0..routes).map(|n| format!("- {{ name: r%, auth: public, {kind} }}\n").replace('%', &n.to_string()));
+            let text = format!("version: 1\nroutes:\n{}", lines.collect::<String>());
+            let mut node = yaml::parse(&text).expect("YAML");
+            let before = busy();
+            let mut problems = compiled(&mut node, &text, &[]).1;
+            crate::config::as_written(&node, &mut problems);
+            busy() - before
+        };
+        // The best of several: other tests use the same caches and memory.
+        let few = (0..5).map(|_| took(1000)).min().expect("five");
+        let many = (0..2).map(|_| took(10_000)).min().expect("two");
+        assert!(many < few * 20, "{kind}: 10,000 routes took {many:?}, 1,000 took {few:?}");
+    }
 }

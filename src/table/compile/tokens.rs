@@ -35,7 +35,8 @@ pub(super) fn tokens(
         let refresh = refresh.map(|written| refresh::compile(written, services, problems));
         let token = options.and_then(|options| {
             // One that could not be compiled has its problem already.
-            let token = Token::new(options, refresh.flatten(), parts.store.clone(), parts.session_metrics.clone());
+            let (store, metrics) = (parts.store.clone(), parts.session_metrics.clone());
+            let token = Token::remembered(options, refresh.flatten(), store, metrics, parts.token_caches);
             token.map_err(|why| problems.push(Problem::new(name.at, format!("the token `{}`: {why}", name.value)))).ok()
         });
         (name.value.clone(), token.map(Arc::new))

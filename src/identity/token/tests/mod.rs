@@ -155,7 +155,7 @@ async fn strangers_leave_nothing_in_the_cache() {
     for text in ["bad".to_owned(), forged, token_of("7", 0)] {
         ask(&token, &format!("bearer {text}"), today()).await;
     }
-    assert_eq!((token.cache.len(), token.metrics.miss.get()), (0, 3));
+    assert_eq!((token.cache.identities.len(), token.metrics.miss.get()), (0, 3));
 }
 
 #[tokio::test]
@@ -164,11 +164,11 @@ async fn a_cached_token_ends_on_time() {
     let text = format!("cookie {}", token_of("7", 900));
     open(&token, &text["cookie ".len()..], today()).await;
     assert_eq!(ask(&token, &text, today().later(899 * SECOND)).await, "7 Cookie");
-    assert_eq!(token.cache.len(), 1);
+    assert_eq!(token.cache.identities.len(), 1);
     // Both clocks are asked: here only the wall clock has moved on.
     let wall = Now { unix: TODAY + 900, ..today() };
     assert_eq!(ask(&token, &text, wall).await, "expired Cookie");
-    assert_eq!(token.cache.len(), 0);
+    assert_eq!(token.cache.identities.len(), 0);
     assert_eq!(token.verify(&text["cookie ".len()..], wall).await.unwrap_err(), Refused::Expired.into());
 }
 

@@ -32,7 +32,7 @@ async fn a_logout_ends_one_session_and_its_cache_entry() {
     let identity = open(&token, &ana, today()).await;
     open(&token, &bob, today()).await;
     assert_eq!(token.end_session(&ana, today()).await, Ok(true));
-    assert_eq!(token.cache.len(), 1);
+    assert_eq!(token.cache.identities.len(), 1);
     assert_eq!(ask(&token, &format!("cookie {ana}"), today()).await, "no session Cookie");
     assert_eq!(ask(&token, &format!("cookie {bob}"), today()).await, "bob Cookie");
     for unknown in [ana.as_str(), "", "bad", "a.b.c", "access_token:x"] {

@@ -92,3 +92,39 @@ async fn an_answer_that_came_while_a_logout_was_on_its_way_is_not_kept() {
     assert_eq!(logout.await.unwrap(), Ok(true));
     assert_eq!(ask(&token, &format!("cookie {text}"), today()).await, "no session Cookie");
 }
+
+#[tokio::test]
+async fn a_file_that_says_the_same_of_a_token_asks_nobody_anew() {
+    let (store, caches) = (Arc::new(Slow::default()), TokenCaches::default());
+    let of = |options| Token::remembered(options, None, store.clone(), metrics(), &caches).unwrap();
+    let (text, now) = (token_of("7", 900), today());
+    let cookie = format!("cookie {text}");
+    let mut running = of(options());
+    open(&running, &text, now).await;
+    assert_eq!(ask(&running, &cookie, now).await, "7 Cookie");
+    for _ in 0..3 {
+        // What is compiled and refused is as if it had not been.
+        of(TokenOptions { cached: 1, ..options() });
+        running = of(options());
+        assert_eq!(ask(&running, &cookie, now).await, "7 Cookie");
+    }
+    assert_eq!(store.asked.load(SeqCst), 1, "it is known");
+    let verify = || VerifyOptions { leeway: SECOND, ..verify_options() };
+    let session = || SessionOptions { key: "other:{token}".parse().unwrap(), max_staleness: 2 * SECOND };
+    for (number, other) in [
+        TokenOptions { name: "other".into(), ..options() },
+        TokenOptions { verify: verify(), ..options() },
+        TokenOptions { session: Some(session()), ..options() },
+        TokenOptions { identity: Vec::new(), ..options() },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let expect = if other.session == Some(session()) { "no session Cookie" } else { "7 Cookie" };
+        assert_eq!(ask(&of(other), &cookie, now).await, expect);
+        assert_eq!(store.asked.load(SeqCst), number + 2, "another kind of token");
+    }
+    drop(running);
+    assert_eq!(ask(&of(options()), &cookie, now).await, "7 Cookie");
+    assert_eq!(store.asked.load(SeqCst), 6, "what no table has is forgotten");
+}
