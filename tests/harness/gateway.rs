@@ -422,6 +422,7 @@ fn read_ready(log: &str) -> Option<(Vec<SocketAddr>, SocketAddr)> {
     let (_, rest) = log.split_once("ready listeners=[")?;
     let (line, _) = rest.split_once('\n')?;
     let (listeners, admin) = line.split_once("] admin=")?;
+    let admin = admin.split(' ').next()?;
     let listeners = listeners.split(", ").map(|address| address.parse().expect("an address")).collect();
-    Some((listeners, admin.trim().parse().expect("an address")))
+    Some((listeners, admin.parse().expect("an address")))
 }

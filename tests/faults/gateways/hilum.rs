@@ -1,0 +1,100 @@
+//! Hilum itself, with the successors that it starts.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::{Files, process};
+use crate::harness::{Builder, Gateway, eventually};
+use crate::services::Service;
+
+pub(crate) struct Hilum {
+    pub(crate) gateway: Gateway,
+    /// Its file, with `{edition}` in it.
+    routes: String,
+    /// The process that has taken over, after an upgrade; it is not a child of ours.
+    successor: Option<u32>,
+}
+
+/// One client address is the whole load here.
+const CONF: &str = "connections: { per_client: 10000 }";
+
+impl Hilum {
+    pub(crate) async fn start(files: &Files, services: &[Service]) -> Hilum {
+        Hilum::start_with(files, services, |builder| builder).await
+    }
+
+    /// With more of its settings.
+    pub(crate) async fn start_with(
+        files: &Files,
+        services: &[Service],
+        more: impl FnOnce(Builder) -> Builder,
+    ) -> Hilum {
+        let edition = |number| files.fill(files.hilum, number, services);
+        let gateway = more(Gateway::with(&edition(0)).conf(CONF).conf(files.conf)).start().await;
+        // Any number but those that stand in the file by themselves.
+        let routes = edition(usize::MAX).replace(&usize::MAX.to_string(), "{edition}");
+        Hilum { gateway, routes, successor: None }
+    }
+
+    pub(super) async fn reload(&self, edition: usize) {
+        self.gateway.edit(&self.routes.replace("{edition}", &edition.to_string()));
+        let answer = self.gateway.reload().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    pub(super) async fn refuses_a_broken_file(&self) {
+        self.gateway.edit(&self.routes.replace("{edition}", "broken").replace("version: 1", "version: 1\nbroken: true"));
+        let answer = self.gateway.reload().await;
+        assert_eq!(answer.status, 422, "{}", answer.text());
+    }
+
+    /// The process that answers now.
+    pub(crate) fn id(&self) -> u32 {
+        self.successor.unwrap_or_else(|| self.gateway.id())
+    }
+
+    pub(super) fn drain(&self) {
+        process::tell(self.id(), Signal::SIGTERM);
+    }
+
+    pub(super) async fn ended(&mut self) {
+        match self.successor {
+            Some(id) => process::is_gone(id).await,
+            None => assert!(self.gateway.ended().await.success(), "{}", self.gateway.stderr()),
+        }
+    }
+
+    /// Who takes over says so on the standard error that both have.
+    pub(super) async fn upgrade(&mut self) {
+        let (before, ready) = (self.id(), self.ready().len());
+        process::tell(before, Signal::SIGQUIT);
+        let id = eventually("a successor", async || self.ready().get(ready).copied()).await;
+        self.ended().await;
+        assert!(process::is_there(id), "the successor has ended: {}", self.gateway.stderr());
+        self.successor = Some(id);
+    }
+
+    /// The number of each process that was ready, in order. The first is our own child, which need not tell.
+    fn ready(&self) -> Vec<u32> {
+        let log = self.gateway.stderr();
+        let lines = log.lines().filter(|line| line.contains("ready listeners="));
+        lines.map(|line| line.rsplit_once("pid=").and_then(|(_, id)| id.trim().parse().ok()).unwrap_or_default()).collect()
+    }
+
+    /// Waits until this peer of the service `s` is sent requests, or is not any more; tells how long that took.
+    pub(crate) async fn peer_is(&self, peer: &Service, is_up: bool) -> Duration {
+        let since = std::time::Instant::now();
+        let address = peer.address().to_string();
+        self.gateway.peers_up(&[("service", "s"), ("peer", &address)], f64::from(u8::from(is_up))).await;
+        since.elapsed()
+    }
+}
+
+impl Drop for Hilum {
+    fn drop(&mut self) {
+        if let Some(id) = self.successor {
+            process::tell(id, Signal::SIGKILL);
+        }
+    }
+}
