@@ -51,14 +51,22 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let wanted = Wanted::read(&words);
-    let is_wanted = |scenario: &&Scenario| wanted.filter.as_ref().is_none_or(|part| scenario.name.contains(part.as_str()));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let mut report = Report::default();
+    if let [word, time] = words.as_slice()
+        && word == "soak"
+    {
+        report.add("soak", 0, runtime.block_on(scenarios::soak::soak(service::time(time))));
+        return conclude(&report, &[""; report::COLUMNS.len()]);
+    }
+    let is_wanted =
+        |scenario: &&Scenario| wanted.filter.as_ref().is_none_or(|part| scenario.name.contains(part.as_str()));
     let scenarios: Vec<&Scenario> = ALL.iter().filter(is_wanted).collect();
     if wanted.only_names {
         scenarios.iter().for_each(|scenario| println!("{}: test", scenario.name));
         return ExitCode::SUCCESS;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let mut report = Report::default();
     for scenario in scenarios {
         for (column, kind) in wanted.kinds(scenario).into_iter().enumerate() {
             let Some(kind) = kind else { continue };
@@ -68,11 +76,20 @@ fn main() -> ExitCode {
                 Ok(figures) => report.add(scenario.name, column, figures),
                 Err(_) => report.failed(scenario.name, column),
             }
-            println!("test {} ({}) ended after {:.1} s", scenario.name, report::COLUMNS[column], begun.elapsed().as_secs_f64());
+            println!(
+                "test {} ({}) ended after {:.1} s",
+                scenario.name,
+                report::COLUMNS[column],
+                begun.elapsed().as_secs_f64()
+            );
         }
     }
     let missing = |program: &Option<String>| if program.is_some() { "" } else { "not here" };
-    report.print(&["", missing(&wanted.nginx), missing(&wanted.haproxy)]);
+    conclude(&report, &["", missing(&wanted.nginx), missing(&wanted.haproxy)])
+}
+
+fn conclude(report: &Report, missing: &[&str; report::COLUMNS.len()]) -> ExitCode {
+    report.print(missing);
     report.broken().iter().for_each(|broken| println!("BROKEN {broken}"));
     ExitCode::from(u8::from(!report.broken().is_empty()))
 }

@@ -68,7 +68,8 @@ impl Wire {
     /// Whether the other end has closed, or said something unasked: then nothing should be sent any more.
     pub(crate) fn is_over(&self) -> bool {
         let mut byte = [0];
-        !self.left.is_empty() || !matches!(self.stream.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        !self.left.is_empty()
+            || !matches!(self.stream.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The next head that is final: interim answers are passed over, a 101 is final.
@@ -114,13 +115,6 @@ impl Wire {
             }
         }
         Ok(self.left.drain(..length).collect())
-    }
-
-    /// Waits until the other end closes. Bytes that come before are dropped.
-    pub(crate) async fn closed(&mut self) {
-        while self.fill().await {
-            self.left.clear();
-        }
     }
 
     /// Sends back what comes until the other end closes.

@@ -354,11 +354,18 @@ impl Gateway {
     }
 }
 
+/// How many lines of its access log are shown when a test fails.
+const LINES_SHOWN: usize = 200;
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the gateway's log\n{}--- the access log", self.stderr.text());
-            eprintln!("{}---", std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default());
+            let lines = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+            // A load leaves tens of thousands; the last ones tell most.
+            let skipped = lines.lines().count().saturating_sub(LINES_SHOWN);
+            lines.lines().skip(skipped).for_each(|line| eprintln!("{line}"));
+            eprintln!("--- {skipped} lines before these");
         }
     }
 }

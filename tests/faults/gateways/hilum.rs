@@ -1,11 +1,11 @@
 //! Hilum itself, with the successors that it starts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use super::{Files, process};
-use crate::harness::{Builder, Gateway, eventually};
+use crate::harness::{Builder, Gateway, PATIENCE, eventually};
 use crate::services::Service;
 
 pub(crate) struct Hilum {
@@ -44,7 +44,8 @@ impl Hilum {
     }
 
     pub(super) async fn refuses_a_broken_file(&self) {
-        self.gateway.edit(&self.routes.replace("{edition}", "broken").replace("version: 1", "version: 1\nbroken: true"));
+        self.gateway
+            .edit(&self.routes.replace("{edition}", "broken").replace("version: 1", "version: 1\nbroken: true"));
         let answer = self.gateway.reload().await;
         assert_eq!(answer.status, 422, "{}", answer.text());
     }
@@ -79,14 +80,25 @@ impl Hilum {
     fn ready(&self) -> Vec<u32> {
         let log = self.gateway.stderr();
         let lines = log.lines().filter(|line| line.contains("ready listeners="));
-        lines.map(|line| line.rsplit_once("pid=").and_then(|(_, id)| id.trim().parse().ok()).unwrap_or_default()).collect()
+        lines
+            .map(|line| line.rsplit_once("pid=").and_then(|(_, id)| id.trim().parse().ok()).unwrap_or_default())
+            .collect()
     }
 
-    /// Waits until this peer of the service `s` is sent requests, or is not any more; tells how long that took.
+    /// Waits until this peer of the service `s` is sent requests, or is not any more; tells how long that took. Who waits in vain is told
+    /// how long it waited.
     pub(crate) async fn peer_is(&self, peer: &Service, is_up: bool) -> Duration {
-        let since = std::time::Instant::now();
-        let address = peer.address().to_string();
-        self.gateway.peers_up(&[("service", "s"), ("peer", &address)], f64::from(u8::from(is_up))).await;
+        let since = Instant::now();
+        let (address, wanted) = (peer.address().to_string(), f64::from(u8::from(is_up)));
+        let labels = [("service", "s"), ("peer", address.as_str())];
+        while since.elapsed() < PATIENCE / 2 {
+            let metrics = self.gateway.metrics().await;
+            if metrics.has("hilum_peer_up", &labels) && metrics.sum("hilum_peer_up", &labels) == wanted {
+                break;
+            }
+            // Not so often that asking is what is measured.
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
         since.elapsed()
     }
 }

@@ -57,6 +57,11 @@ pub(crate) enum Subject {
 }
 
 impl Files {
+    /// For a scenario that only Hilum can be measured in.
+    pub(crate) fn of_hilum(hilum: &'static str) -> Files {
+        Files { hilum, nginx: "", haproxy: "", conf: "", words: Vec::new() }
+    }
+
     pub(crate) fn with(mut self, word: &'static str, value: impl ToString) -> Files {
         self.words.push((word, value.to_string()));
         self

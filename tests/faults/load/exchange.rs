@@ -53,14 +53,13 @@ async fn ask(wire: &mut Wire, line: &Line, id: &str, by_itself: Duration) -> (Ou
     };
     match line.method.as_str() {
         "SOCKET" => return (socket(wire, &head("GET", SWITCH), id, by_itself).await, false),
-        "UPLOAD" => upload(wire, &head("POST", &format!("Content-Length: {}\r\n", PIECES * PIECE)), id, by_itself).await,
+        "UPLOAD" => {
+            upload(wire, &head("POST", &format!("Content-Length: {}\r\n", PIECES * PIECE)), id, by_itself).await
+        }
         "POST" => {
-            let json = line.target.starts_with("/login");
-            let body = if json { login(line) } else { pattern(id, BODY) };
-            let kind = if json { "application/json" } else { "text/plain" };
-            let head = head("POST", &format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len()));
+            let head = head("POST", &format!("Content-Type: text/plain\r\nContent-Length: {BODY}\r\n"));
             // Not taking it is no end yet: the answer may be there.
-            let _ = wire.write(&[head, body].concat()).await;
+            let _ = wire.write(&[head, pattern(id, BODY)].concat()).await;
         }
         method => {
             let _ = wire.write(&head(method, "")).await;
@@ -78,12 +77,6 @@ async fn ask(wire: &mut Wire, line: &Line, id: &str, by_itself: Duration) -> (Ou
 
 const SWITCH: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-/// The token that is to be signed in stands in the line's header, which services don't need.
-fn login(line: &Line) -> Vec<u8> {
-    let token = line.header.as_deref().and_then(|header| header.split(": ").nth(1)).unwrap_or_default();
-    format!(r#"{{"token":"{token}"}}"#).into_bytes()
-}
 
 /// What a whole answer is.
 fn judge(answer: &Head, body: &[u8], line: &Line, id: &str) -> Outcome {

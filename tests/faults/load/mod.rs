@@ -63,19 +63,9 @@ impl Load {
         self.now()
     }
 
-    /// What has its end so far.
-    pub(crate) fn so_far(&self) -> Records {
-        Records(lock(&self.shared.records).clone())
-    }
-
     /// Takes what has its end so far out of it, so that a load of hours does not fill the memory.
     pub(crate) fn take(&self) -> Records {
         Records(std::mem::take(&mut *lock(&self.shared.records)))
-    }
-
-    /// Waits until this is so of what has its end so far.
-    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Records) -> bool) {
-        crate::harness::eventually(what, async || is_so(&self.so_far()).then_some(())).await;
     }
 
     /// Lets the requests that are on their way have their end, and tells of all.

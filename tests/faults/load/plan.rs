@@ -26,7 +26,8 @@ pub(crate) struct Line {
 impl Plan {
     /// The plan in this text, with its words filled in.
     pub(crate) fn parse(text: &str, words: &[(&str, &str)]) -> Plan {
-        let text = words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(&format!("{{{word}}}"), value));
+        let text =
+            words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(&format!("{{{word}}}"), value));
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         Plan(lines.map(|line| Line::parse(line).unwrap_or_else(|| panic!("no line of a load: {line}"))).collect())
     }
@@ -35,11 +36,6 @@ impl Plan {
     pub(crate) fn times(mut self, factor: f64) -> Plan {
         self.0.iter_mut().for_each(|line| line.rate *= factor);
         self
-    }
-
-    /// How many requests are due each second.
-    pub(crate) fn rate(&self) -> f64 {
-        self.0.iter().map(|line| line.rate).sum()
     }
 }
 

@@ -22,7 +22,8 @@ fn before() -> (Files, Vec<Service>) {
 
 /// `what` was done so often while these were asked for.
 fn figures(what: &str, times: usize, records: &Records) -> Vec<Figure> {
-    let (sent, lost) = (records.sent(), records.lost());
+    let refused = records.count(|record| record.is(Class::Refused));
+    let (sent, lost) = (records.sent() - refused, records.lost());
     // Who is refused a connection has sent nothing; that is the way out.
     let not_good = records.count(|record| !record.is(Class::Good) && !record.is(Class::Refused) && !record.is_lost());
     if records.bad() > 0 {

