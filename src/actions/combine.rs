@@ -49,13 +49,14 @@ pub struct Heard {
     pub status: Option<StatusCode>,
     /// What was read from it, or why nothing can be.
     pub body: Result<Arc<Body>, Reason>,
-    pub peer: Option<SocketAddr>,
+    /// Who was asked, and how often.
+    pub called: Option<(SocketAddr, u32)>,
 }
 
 impl Heard {
     /// Nobody was asked.
     pub fn failed(reason: Reason) -> Heard {
-        Heard { status: None, body: Err(reason), peer: None }
+        Heard { status: None, body: Err(reason), called: None }
     }
 }
 
@@ -269,7 +270,7 @@ mod tests {
                 Some((status, body)) => {
                     let status: StatusCode = status.parse().unwrap();
                     let body = part.read(status, Body::new(body.to_owned().into()));
-                    Heard { status: Some(status), body, peer: None }
+                    Heard { status: Some(status), body, called: None }
                 }
             })
             .collect();

@@ -15,7 +15,7 @@ use super::given::{Given, GivenNames};
 use crate::config::token;
 use crate::identity::Identity;
 use crate::identity::refresh::{Issued, Issuer, Refresh};
-use crate::services::{Call, Pool, call};
+use crate::services::{Call, Pool, Priority, call};
 
 /// The service, and how it is asked.
 struct Service {
@@ -73,7 +73,7 @@ impl Issuer for Service {
             Some(token) => serde_json::json!({ "refresh_token": token }).to_string(),
             None => "{}".to_owned(),
         };
-        let question = Call { head, body: body.into(), reply_limit: REPLY };
+        let question = Call { head, body: body.into(), reply_limit: REPLY, priority: Priority::default() };
         let answer = call(&self.pool, None, &question, Instant::now() + TIME).await.map_err(|why| why.to_string())?;
         if !answer.status.is_success() {
             return Err(format!("the service {} answered {}", self.pool.name(), answer.status.as_u16()));

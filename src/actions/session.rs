@@ -17,7 +17,7 @@ use crate::identity::rules::ClaimRules;
 use crate::identity::verify::NotVerified;
 use crate::identity::{By, Caller, Identity, Now, Presented, Token};
 use crate::refusal::{Reason, Refusal, known};
-use crate::services::{Call, Pool, call};
+use crate::services::{Call, Pool, Priority, call};
 use crate::template::{Body, Filling, Handed, Json, Line, Names, Scope, Use};
 
 /// What is done with a session.
@@ -136,6 +136,7 @@ pub struct Attempt<'a> {
     pub body: Bytes,
     pub filling: Filling<'a>,
     pub scope: Scope,
+    pub priority: Priority,
     pub secure: bool,
     pub reply_limit: u64,
     pub deadline: Instant,
@@ -191,7 +192,7 @@ impl Login {
             }
         };
         let head = self.head(attempt.head, &attempt.filling)?;
-        let call_head = Call { head, body, reply_limit: attempt.reply_limit };
+        let call_head = Call { head, body, reply_limit: attempt.reply_limit, priority: attempt.priority };
         let answer = call(&self.pool, None, &call_head, attempt.deadline).await.map_err(Reason::from)?;
         match answer.status.as_u16() {
             200..300 => {}

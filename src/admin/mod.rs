@@ -1,5 +1,6 @@
-//! The admin listener: metrics, status, health, reload. On a runtime of its own; on loopback, or for those who show its token.
+//! The admin listener: metrics, status, health, reload, peers that are drained. On a runtime of its own; on loopback, or for those who show its token.
 
+mod drain;
 pub mod reload;
 pub mod status;
 pub mod token;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::proxy::Gateway;
 use crate::router::host;
+use crate::services::PeerState;
 use crate::telemetry::Seldom;
 use reload::{Reload, Reloaded};
 use status::{Process, Reloads};
@@ -30,6 +32,14 @@ pub struct Admin {
     refused: Seldom,
 }
 
+const TEXT: &str = "text/plain; charset=utf-8";
+const NOT_FOUND: &str = "not found; there are /metrics, /status, /health/live, /health/ready, POST /reload \
+                         and POST or DELETE /services/NAME/peers/ADDRESS/drain\n";
+
+fn not_allowed() -> (StatusCode, &'static str, String) {
+    (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned())
+}
+
 impl Admin {
     pub fn new(
         gateway: Gateway,
@@ -42,7 +52,6 @@ impl Admin {
     }
 
     async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> (StatusCode, &'static str, String) {
-        const TEXT: &str = "text/plain; charset=utf-8";
         if !self.is_meant(headers) {
             return (StatusCode::FORBIDDEN, TEXT, "this address is not for web pages\n".to_owned());
         }
@@ -72,14 +81,26 @@ impl Admin {
                 }
                 None => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
             },
-            "/metrics" | "/status" | "/health/live" | "/health/ready" | "/reload" => {
-                (StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned())
-            }
-            _ => (
-                StatusCode::NOT_FOUND,
-                TEXT,
-                "not found; there are /metrics, /status, /health/live, /health/ready and POST /reload\n".to_owned(),
-            ),
+            "/metrics" | "/status" | "/health/live" | "/health/ready" | "/reload" => not_allowed(),
+            path => match drain::target(path) {
+                Some(target) => self.drain(method, target),
+                None => (StatusCode::NOT_FOUND, TEXT, NOT_FOUND.to_owned()),
+            },
+        }
+    }
+
+    /// POST: no new requests are sent to this peer. DELETE: they are again.
+    fn drain(&self, method: &Method, (service, address): (&str, &str)) -> (StatusCode, &'static str, String) {
+        let is_drained = match *method {
+            Method::POST => true,
+            Method::DELETE => false,
+            _ => return not_allowed(),
+        };
+        let table = self.gateway.table();
+        let pool = table.pools.iter().find(|pool| **pool.name() == *service);
+        match pool.is_some_and(|pool| pool.drain(address, is_drained)) {
+            true => (StatusCode::OK, TEXT, if is_drained { "drained\n" } else { "not drained\n" }.to_owned()),
+            false => (StatusCode::NOT_FOUND, TEXT, "no such peer; /status has those that there are\n".to_owned()),
         }
     }
 
@@ -95,10 +116,10 @@ impl Admin {
     fn status(&self) -> String {
         let (table, metrics) = (self.gateway.table(), self.gateway.metrics());
         let services = table.pools.iter().map(|pool| {
-            let peers = pool.peers().into_iter().map(|(peer, _)| status::Peer {
-                address: peer.label().to_string(),
-                up: peer.is_up(),
-                in_flight: peer.in_flight(),
+            let peers = pool.peers().into_iter().map(|(peer, _)| {
+                let state = pool.state(&peer);
+                let (up, state) = (state == PeerState::Up, state.name());
+                status::Peer { address: peer.label().to_string(), up, state, in_flight: peer.in_flight() }
             });
             status::Service { name: pool.name().to_string(), peers: peers.collect() }
         });

@@ -81,7 +81,9 @@ pub struct Service {
 #[derive(Debug, Serialize)]
 pub struct Peer {
     pub address: String,
+    /// Whether requests are sent to it.
     pub up: bool,
+    pub state: &'static str,
     pub in_flight: u64,
 }
 
@@ -157,7 +159,7 @@ mod tests {
     }
 
     fn now(seconds: u64) -> Now {
-        let peer = Peer { address: "127.0.0.1:8004".into(), up: false, in_flight: 2 };
+        let peer = Peer { address: "127.0.0.1:8004".into(), up: false, state: "ejected", in_flight: 2 };
         Now {
             time: at(seconds),
             draining: false,
@@ -203,6 +205,7 @@ mod tests {
         {
           "address": "127.0.0.1:8004",
           "up": false,
+          "state": "ejected",
           "in_flight": 2
         }
       ]

@@ -18,6 +18,7 @@ use super::shapes::{ErrorShape, ReplyShape};
 use super::validate::Check;
 use crate::router::host::Host;
 use crate::router::{Condition, Methods, Pattern, Rule};
+use crate::services::Priority;
 
 /// The keys of one route alone. Exactly one of those after `endpoint` is the action.
 pub const OWN_KEYS: &[&str] =
@@ -37,6 +38,7 @@ pub const SHARED_KEYS: &[&str] = &[
     "validate",
     "filters",
     "audit",
+    "priority",
 ];
 /// Of those, the ones merged by their first key; the others are replaced whole.
 pub const DEEP_KEYS: &[&str] = &["limits", "errors", "messages"];
@@ -104,6 +106,23 @@ pub struct Shared {
     /// hands down.
     #[serde(default)]
     pub audit: Option<Placed<Try<LineOrMap<Off, Audit>>>>,
+    /// Who goes first where a service has more to do than it can: `critical`, `normal` or `bulk`. Default normal.
+    #[serde(default)]
+    pub priority: Option<Placed<PriorityName>>,
+}
+
+/// The name of a priority.
+#[derive(Debug, Clone, Copy)]
+pub struct PriorityName(pub Priority);
+
+impl std::str::FromStr for PriorityName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = [Priority::Critical, Priority::Normal, Priority::Bulk].into_iter().zip(Priority::LABELS);
+        let found = named.into_iter().find(|(_, name)| *name == text).map(|(priority, _)| PriorityName(priority));
+        found.ok_or_else(|| format!("expected one of {}, found `{text}`", Priority::LABELS.join(", ")))
+    }
 }
 
 /// Switches something off that is on by itself.
@@ -225,7 +244,7 @@ pub(super) struct MatchMap {
     query: Entries<Placed<String>>,
 }
 
-super::conf::written_as_text!(Off, CacheControl, Time, Pattern, Host);
+super::conf::written_as_text!(Off, CacheControl, Time, Pattern, Host, PriorityName);
 
 /// Reads a route whose inherited keys are merged in already.
 pub(super) fn read(node: &Node, prefix: Option<&Pattern>, problems: &mut Vec<Problem>) -> Option<Route> {

@@ -305,8 +305,8 @@ mod tests {
             &[
                 "3:44 with 0s nothing would ever succeed",
                 "3:57 expected a duration",
-                "3:72 expected a number of checks, 1 or more, found `0`",
-                "3:85 expected a number of checks, 1 or more, found `-1`",
+                "3:72 expected how many in a row, 1 or more, found `0`",
+                "3:85 expected how many in a row, 1 or more, found `-1`",
             ],
         );
         check(

@@ -22,6 +22,7 @@ pub fn log_line(data: &[u8]) {
         reason: text(4),
         service: text(5),
         peer: None,
+        attempts: None,
         bytes: number,
         ms: Millis(Duration::from_micros(number >> 8)),
     };

@@ -1,7 +1,6 @@
 //! One request from its head to its answer: find, look at the caller, judge, filter, act.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use hilum_filters::api::{Chunk, Flow, Phase, Reply};
@@ -10,7 +9,6 @@ use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::ctx::Asked;
 use super::failure::Failure;
 use super::respond::{self, By};
 use super::{Ctx, ask, audit, body, combine, forward, framing, front_door, guard, rates, tunnel};
@@ -19,7 +17,7 @@ use crate::actions::session::{Attempt, LOGIN_BODY, Session as SessionAction, han
 use crate::actions::{Action, Answer};
 use crate::identity::Caller;
 use crate::refusal::{Reason, Refusal};
-use crate::services::{Call, call};
+use crate::services::{Asking, Attempts, Call, CallError, call};
 use crate::table::Route;
 use crate::table::decide::{self, Match, Verdict};
 use crate::template::{Body, Filling, Scope, decoded};
@@ -31,7 +29,7 @@ enum Decided {
     Do(Verdict),
 }
 
-/// Answers the request, or says that Pingora shall go on with it to the peer in `ctx.asked`.
+/// Answers the request, or says that Pingora shall go on with it to the peer of `ctx.attempts`.
 pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
     if !session.is_http2() {
         let head = session.as_downstream().to_h1_raw();
@@ -76,11 +74,19 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
                 return respond::refuse(session, ctx, refusal, By::Engine).await.map(|()| true);
             }
         }
-        let Some(picked) = forward.pool.pick(onward.key) else {
-            return respond::refuse(session, ctx, Reason::NoHealthyPeer.into(), By::Engine).await.map(|()| true);
+        let asking = Asking {
+            key: onward.key,
+            priority: route.priority,
+            is_idempotent: forward.method.as_ref().unwrap_or(&session.req_header().method).is_idempotent(),
+            deadline: ctx.deadline,
         };
+        match Attempts::begin(&forward.pool, asking).await {
+            Ok(attempts) => ctx.attempts = Some(attempts),
+            Err(why) => {
+                return respond::refuse(session, ctx, Reason::from(why).into(), By::Engine).await.map(|()| true);
+            }
+        }
         ctx.service = Some(forward.pool.name().clone());
-        ctx.asked = Some(Asked { picked, since: Instant::now(), answered: None });
         let Verdict::Forward(onward) = verdict else { unreachable!("it was one a line ago") };
         ctx.onward = onward;
         if tunnel::is_asked_for(session) {
@@ -271,13 +277,10 @@ async fn buffered(
     if forward.body.is_some() {
         forward::replace_body(&mut head);
     }
-    let question = Call { head, body, reply_limit: route.limits.reply };
+    let question = Call { head, body, reply_limit: route.limits.reply, priority: route.priority };
     ctx.service = Some(forward.pool.name().clone());
     let answer = call(&forward.pool, ctx.onward.key, &question, ctx.call_deadline()).await;
-    ctx.called = match &answer {
-        Ok(answer) => Some(answer.peer),
-        Err(failed) => failed.peer(),
-    };
+    ctx.called = called(&answer);
     let answer = answer.map_err(Reason::from)?;
     let mut headers = answer.headers;
     for name in [header::ETAG, header::LAST_MODIFIED, header::CONTENT_LENGTH, header::ACCEPT_RANGES] {
@@ -286,6 +289,14 @@ async fn buffered(
     forward::clean(ctx, &mut headers);
     let answer = Answer { status: answer.status, headers, content: crate::actions::Content::Bytes(answer.body) };
     shape(route, answer, Arc::unwrap_or_clone(scope))
+}
+
+/// Who was asked, and how often.
+pub(super) fn called(answer: &Result<crate::services::Answer, CallError>) -> Option<(std::net::SocketAddr, u32)> {
+    match answer {
+        Ok(answer) => Some((answer.peer, answer.attempts)),
+        Err(failed) => Some((failed.peer()?, failed.attempts())),
+    }
 }
 
 /// The head of a request of our own, filters included.
@@ -368,6 +379,7 @@ async fn session_answer(
                 body: sent,
                 filling: Filling { params: &values, query: client.uri.query(), claims: None },
                 scope: scope.clone(),
+                priority: route.priority,
                 secure: ctx.facts.secure,
                 reply_limit: route.limits.reply,
                 deadline: ctx.call_deadline(),

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use pingora_http::RequestHeader;
 
+use super::act::called;
 use super::{Ctx, forward};
 use crate::identity::Caller;
 use crate::refusal::Reason;
 use crate::router::Head;
-use crate::services::{Call, CallError, call};
+use crate::services::{Call, call};
 use crate::table::ask::{Answers, Question, Said};
 use crate::table::decide::{self, Facts, Match, Verdict};
 use crate::template::Body;
@@ -55,9 +56,9 @@ async fn ask(question: &Question, client: &RequestHeader, ctx: &mut Ctx) -> Said
         return said;
     }
     let Some(head) = head_of(question, client, ctx) else { return Said::Failed };
-    let limit = ctx.route.as_ref().map_or(0, |route| route.limits.reply);
-    let answer =
-        call(&ask.pool, None, &Call { head, body: Bytes::new(), reply_limit: limit }, ctx.call_deadline()).await;
+    let (limit, priority) = ctx.route.as_ref().map(|r| (r.limits.reply, r.priority)).unwrap_or_default();
+    let question = Call { head, body: Bytes::new(), reply_limit: limit, priority };
+    let answer = call(&ask.pool, None, &question, ctx.call_deadline()).await;
     let (said, size) = match &answer {
         Ok(answer) => (ask.read(answer.status, &Body::new(answer.body.clone())), answer.body.len()),
         Err(_) => (Said::Failed, 0),
@@ -65,7 +66,7 @@ async fn ask(question: &Question, client: &RequestHeader, ctx: &mut Ctx) -> Said
     if matches!(said, Said::Failed) {
         // Told where the request ends here: the access log then says who did not answer.
         ctx.service = Some(ask.pool.name().clone());
-        ctx.called = answer.as_ref().map(|answer| answer.peer).map_err(CallError::peer).map_or_else(|peer| peer, Some);
+        ctx.called = called(&answer);
     }
     ask.keep(key, &said, size, asked);
     said

@@ -8,7 +8,7 @@ use pingora_http::RequestHeader;
 use tokio::time::Instant;
 
 use super::Ctx;
-use super::act::own_head;
+use super::act::{called, own_head};
 use crate::actions::Answer;
 use crate::actions::combine::{Combine, Heard, Part};
 use crate::refusal::{Reason, Refusal};
@@ -30,7 +30,7 @@ pub(super) async fn answer(
         let mut head = head.clone();
         head.set_method(part.method.clone());
         head.set_uri(target.parse().map_err(|_| (part, Heard::failed(Reason::PathRejected)))?);
-        let question = Call { head, body: Bytes::new(), reply_limit: route.limits.reply };
+        let question = Call { head, body: Bytes::new(), reply_limit: route.limits.reply, priority: route.priority };
         let heard = Box::pin(ask(part, &question, deadline)).await;
         if let Err(reason) = heard.body {
             // Told to an operator who looks for it: in an outage it would be a line for every request.
@@ -54,20 +54,20 @@ pub(super) async fn answer(
 }
 
 async fn ask(part: &Part, question: &Call, deadline: Instant) -> Heard {
-    match call(&part.pool, None, question, deadline).await {
-        Ok(answer) => Heard {
-            status: Some(answer.status),
-            body: part.read(answer.status, Body::new(answer.body)),
-            peer: Some(answer.peer),
-        },
-        Err(failed) => Heard { status: None, body: Err(failed.into()), peer: failed.peer() },
+    let answer = call(&part.pool, None, question, deadline).await;
+    let called = called(&answer);
+    match answer {
+        Ok(answer) => {
+            Heard { status: Some(answer.status), body: part.read(answer.status, Body::new(answer.body)), called }
+        }
+        Err(failed) => Heard { status: None, body: Err(failed.into()), called },
     }
 }
 
 /// The access log says who failed.
 fn note(ctx: &mut Ctx, part: &Part, heard: &Heard) {
     ctx.service = Some(part.pool.name().clone());
-    ctx.called = heard.peer;
+    ctx.called = heard.called;
 }
 
 /// A head of our own for every part, filters included. It asks for JSON, and it has no body that anything of the client's could be about.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use hilum_filters::api::{Depth, Facts, Outcome, RequestId, States};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method};
 use pingora_http::RequestHeader;
 
 use super::audit::{self, Audited};
@@ -17,7 +17,7 @@ use crate::identity::token::Refreshing;
 use crate::identity::{Caller, Now};
 use crate::rates::{Count, Taken};
 use crate::refusal::Reason;
-use crate::services::{Fault, Outcome as PeerOutcome, Picked};
+use crate::services::{Attempts, Fault, Outcome as PeerOutcome};
 use crate::table::{Route, Table};
 use crate::telemetry::{Line, Millis, Time, TraceParent, shown};
 
@@ -47,9 +47,10 @@ pub struct Ctx {
     pub(super) deadline: Option<Instant>,
     /// The templates of a streamed forward, filled in.
     pub(super) onward: Onward,
-    pub(super) asked: Option<Asked>,
-    /// The peer of a request of our own.
-    pub(super) called: Option<std::net::SocketAddr>,
+    /// A streamed forward, on its way to a service.
+    pub(super) attempts: Option<Attempts>,
+    /// The peer of a request of our own, and how many attempts that took.
+    pub(super) called: Option<(std::net::SocketAddr, u32)>,
     /// The path's parameters: as they stand in the path, and named and decoded.
     pub(super) values: Vec<Box<str>>,
     pub(super) params: Vec<(String, String)>,
@@ -73,13 +74,6 @@ pub struct Ctx {
     method: Method,
     told: bool,
     _in_flight: Counted,
-}
-
-/// The peer that a streamed forward asks.
-pub(super) struct Asked {
-    pub(super) picked: Picked,
-    pub(super) since: Instant,
-    pub(super) answered: Option<(StatusCode, Duration)>,
 }
 
 impl Ctx {
@@ -107,7 +101,7 @@ impl Ctx {
             trace: None,
             deadline: None,
             onward: Onward::default(),
-            asked: None,
+            attempts: None,
             called: None,
             values: Vec::new(),
             params: Vec::new(),
@@ -143,7 +137,7 @@ impl Ctx {
         match overdue {
             Overdue::Client => (Reason::ClientTooSlow, None),
             Overdue::Silence => (Reason::PeerTimeout, Some(Fault::Timeout)),
-            Overdue::Deadline => (Reason::Deadline, self.asked.as_ref().map(|_| Fault::Deadline)),
+            Overdue::Deadline => (Reason::Deadline, self.attempts.as_ref().map(|_| Fault::Deadline)),
         }
     }
 
@@ -156,7 +150,7 @@ impl Ctx {
     pub(super) async fn settle(&mut self) {
         if let Some(refreshing) = self.refreshing.take() {
             // Not to the very end of what the request has left, nor so long that it looks like a service that has fallen silent.
-            let silence = self.asked.as_ref().and_then(|asked| asked.picked.peer.patience());
+            let silence = self.attempts.as_ref().and_then(|attempts| attempts.peer().patience());
             let most = [self.left(), silence].into_iter().flatten().min().map_or(Duration::MAX, |left| left / 2);
             self.new_cookie = refreshing.cookie(self.facts.secure, most.min(Duration::from_secs(60))).await;
         }
@@ -179,7 +173,8 @@ impl Ctx {
         let metrics = self.gateway.metrics().clone();
         let of_route = self.route.as_ref().map_or(metrics.unmatched(), |route| &route.metrics);
         of_route.observe(&self.method, status, took);
-        let peer = self.asked.as_ref().map(|asked| asked.picked.peer.address()).or(self.called);
+        let streamed = self.attempts.as_ref().map(|attempts| (attempts.peer().address(), attempts.number()));
+        let (peer, attempts) = streamed.or(self.called).unzip();
         let route = self.route.clone();
         let service = self.service.clone();
         let service = service.as_deref();
@@ -198,20 +193,19 @@ impl Ctx {
             reason: self.reason,
             service,
             peer,
+            attempts: attempts.map(u64::from),
             bytes: sent,
             ms: Millis(took),
         });
     }
 
-    fn tell_peer(&self, fault: Option<Fault>) {
-        let Some((asked, route)) = self.asked.as_ref().zip(self.route.as_ref()) else { return };
-        let crate::actions::Action::Forward(forward) = &route.action else { return };
-        let (outcome, took) = match (asked.answered, fault) {
-            (_, Some(fault)) => (PeerOutcome::Failed(fault), asked.since.elapsed()),
-            (Some((status, took)), None) => (PeerOutcome::Answered(status), took),
-            (None, None) => (PeerOutcome::Abandoned, asked.since.elapsed()),
-        };
-        forward.pool.observe(&asked.picked.peer, outcome, took);
+    fn tell_peer(&mut self, fault: Option<Fault>) {
+        let Some(attempts) = &mut self.attempts else { return };
+        attempts.end(match (attempts.status(), fault) {
+            (_, Some(fault)) => PeerOutcome::Failed(fault),
+            (Some(status), None) => PeerOutcome::Answered(status),
+            (None, None) => PeerOutcome::Abandoned,
+        });
     }
 }
 

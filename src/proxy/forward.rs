@@ -35,13 +35,14 @@ const STRIPPED: [&str; 18] = [
     "client-cert",
     "client-cert-chain",
 ];
-const STRIPPED_PREFIXES: [&str; 9] = [
+const STRIPPED_PREFIXES: [&str; 10] = [
     "ssl-client-",
     "x-auth-request-",
     "x-forwarded",
     "x-client-",
     "x-original-",
     "x-rewrite-",
+    "x-hilum-",
     "x-http-method",
     "x-middleware-",
     "x-ssl-",

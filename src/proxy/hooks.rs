@@ -8,16 +8,16 @@ use hilum_filters::api::{Chunk, Phase};
 use http::{StatusCode, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::failure::{self, Failure};
 use super::respond::{self, By, LINGER};
-use super::{CLIENT_GONE, Ctx, Gateway, act, body, forward, front_door, guard};
+use super::{CLIENT_GONE, Ctx, Gateway, act, again, body, forward, front_door, guard};
 use crate::actions::Action;
 use crate::refusal::{Reason, Refusal};
-use crate::services::Fault;
+use crate::services::{ATTEMPTS, Fault};
 
 /// Less than the guard's own grace, within which the answer must begin.
 const AFTER_THE_GUARD: Duration = Duration::from_millis(200);
@@ -62,10 +62,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        let left = ctx.left();
-        let asked = ctx.asked.as_ref().ok_or_else(|| failure::error(Reason::Internal))?;
-        let mut peer = asked.picked.peer.http_peer();
-        let response = peer.options.read_timeout;
+        let attempts = ctx.attempts.as_mut().ok_or_else(|| failure::error(Reason::Internal))?;
+        if attempts.number() > 1 {
+            // Nobody is waited for but the clock.
+            guard::patience(None);
+            attempts.pause().await;
+        }
+        let mut peer = attempts.peer().http_peer();
+        let (left, response) = (ctx.left(), peer.options.read_timeout);
         if let Some(left) = left {
             let options = &mut peer.options;
             for timeout in
@@ -81,7 +85,8 @@ impl ProxyHttp for Gateway {
             }
         } else {
             guard::is_held_back(body::expects_continue(session));
-            guard::patience(response);
+            // Where the service alone is waited for, Pingora's own time ends this attempt, and another peer may be asked.
+            guard::patience(response.map(|response| if is_uploaded { response + AFTER_THE_GUARD } else { response }));
         }
         peer.options.read_timeout = backstop(session.is_http2(), is_uploaded, response, left);
         Ok(Box::new(peer))
@@ -97,8 +102,11 @@ impl ProxyHttp for Gateway {
         let Action::Forward(forward) = &route.action else { return Err(failure::error(Reason::Internal)) };
         act::aim(head, forward, &ctx.onward).map_err(failure::error)?;
         forward::to_service(ctx, session.req_header(), head)?;
-        if let Some(asked) = &ctx.asked {
-            head.insert_header(header::HOST, asked.picked.peer.authority().clone())?;
+        if let Some(attempts) = &ctx.attempts {
+            head.insert_header(header::HOST, attempts.peer().authority().clone())?;
+            if attempts.number() > 1 {
+                head.insert_header(ATTEMPTS, attempts.number())?;
+            }
         }
         if route.chain.takes_part(Phase::RequestBody) && head.headers.contains_key(header::CONTENT_LENGTH) {
             // Its hooks may change the length.
@@ -143,17 +151,25 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn upstream_response_filter(&self, _: &mut Session, head: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
         guard::is_held_back(false);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // Nothing was asked to switch: upgrades don't come this way.
             ctx.fault = Some(Fault::Garbage);
             return Err(failure::error(Reason::PeerGarbage));
         }
-        if let Some(asked) = &mut ctx.asked
-            && !head.status.is_informational()
-        {
-            asked.answered = Some((head.status, asked.since.elapsed()));
+        if !head.status.is_informational() && ctx.attempts.is_some() {
+            if again::after_answer(session, ctx, head) {
+                return Err(again::error());
+            }
+            if let Some(attempts) = &mut ctx.attempts {
+                attempts.answer(head.status);
+            }
             guard::progress();
             if ctx.deadline.is_none() {
                 // A stream: its head has come, and from here on it may be quiet for as long as it likes.
@@ -208,7 +224,12 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    /// Pingora goes by the client's method; what counts is the one that was sent (RFC 9110, 9.2.2).
+    /// No byte of the request was sent, so that any method may be tried again.
+    fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Ctx, mut error: Box<Error>) -> Box<Error> {
+        error.set_retry(again::after_connecting(session, ctx, &error));
+        error
+    }
+
     fn error_while_proxy(
         &self,
         _: &HttpPeer,
@@ -217,21 +238,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Ctx,
         client_reused: bool,
     ) -> Box<Error> {
-        let sent = match ctx.route.as_ref().map(|route| &route.action) {
-            Some(Action::Forward(forward)) => forward.method.as_ref(),
-            _ => None,
-        };
-        let is_idempotent = sent.unwrap_or(&session.req_header().method).is_idempotent();
-        let by_service = *error.esource() == ErrorSource::Upstream;
-        if !is_idempotent || !by_service || guard::overdue().is_some() || session.as_ref().retry_buffer_truncated() {
-            // A client that left asks nothing any more.
-            error.set_retry(false);
-        } else if client_reused && session.response_written().is_none() && Fault::of(&error) == Fault::Reset {
-            // A kept connection that was closed already: Pingora sees it as such only when it reads, not when it writes a body.
-            error.set_retry(true);
-        } else {
-            error.retry.decide_reuse(client_reused);
-        }
+        error.set_retry(again::after_sending(session, ctx, &error, client_reused));
         error
     }
 
@@ -280,12 +287,11 @@ fn backstop(is_http2: bool, is_uploaded: bool, response: Option<Duration>, left:
     // A stream: its head is the guard's to wait for.
     let left = left?;
     let wait = match (is_http2, is_uploaded) {
-        // Where the guard can make nobody answer, this is the time itself.
-        (true, true) => return Some(response.map_or(left, |response| response.min(left))),
         // The client may pause, and is too slow before the service is.
         (true, false) => response.zip(guard::stall()).map(|(response, stall)| response.max(stall)),
-        // A client that sends its next request already is read no further, and what the guard says there is not heard.
-        (false, true) => response,
+        // Nothing but the service is waited for, and another one may be asked. Nor is the guard heard over HTTP/2, or where the client
+        // sends its next request already.
+        (_, true) => return Some(response.map_or(left, |response| response.min(left))),
         // For a service that takes nothing: then nobody reads from the client either.
         (false, false) => None,
     };

@@ -4,6 +4,7 @@
 //! action. Only a streamed `forward` lets Pingora go on; everything else is answered there.
 
 mod act;
+mod again;
 mod ask;
 mod audit;
 mod body;
@@ -163,6 +164,7 @@ impl Gateway {
             reason: Some(reason.name()),
             service: None,
             peer: None,
+            attempts: None,
             bytes: 0,
             ms: Millis(Duration::ZERO),
         });

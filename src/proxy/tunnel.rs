@@ -9,16 +9,15 @@ use http::{HeaderValue, Method, StatusCode, header};
 use pingora_error::Result;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
-use super::ctx::Asked;
 use super::respond::{self, By, LINGER};
 use super::{Ctx, act, body, forward, guard};
 use crate::actions::forward::Forward;
 use crate::actions::{Answer, Content};
 use crate::identity::{self, Caller, Refused};
 use crate::refusal::{Reason, Refusal};
-use crate::services::{Fault, Upgrade, upgrade};
+use crate::services::{ATTEMPTS, End, Fault, Upgrade, upgrade};
 
 /// Whether the client asks for a WebSocket (RFC 6455, 4.1): nothing else is switched to.
 pub(super) fn is_asked_for(session: &Session) -> bool {
@@ -27,7 +26,7 @@ pub(super) fn is_asked_for(session: &Session) -> bool {
     websocket && session.is_upgrade_req() && head.method == Method::GET && body::announced(session).unwrap_or(0) == 0
 }
 
-/// Asks the peer in `ctx.asked` and joins both ends when it switches; any other answer of its is passed on.
+/// Asks the peer of `ctx.attempts` and joins both ends when it switches; any other answer of its is passed on.
 pub(super) async fn run(session: &mut Session, ctx: &mut Ctx, forward: &Forward) -> Result<()> {
     match ask(session, ctx, forward).await {
         Err(reason) => respond::refuse(session, ctx, Refusal::from(reason), By::Engine).await,
@@ -42,31 +41,37 @@ pub(super) async fn run(session: &mut Session, ctx: &mut Ctx, forward: &Forward)
 async fn ask(session: &Session, ctx: &mut Ctx, forward: &Forward) -> Result<Upgrade, Reason> {
     let mut head = act::own_head(session.req_header(), ctx)?;
     act::aim(&mut head, forward, &ctx.onward)?;
-    let Some(Asked { picked, since, .. }) = &ctx.asked else { return Err(Reason::Internal) };
-    let response = forward.pool.options().timeouts.response;
-    let authority = picked.peer.authority().clone();
-    let fixed = [
-        (header::HOST, authority),
-        (header::CONNECTION, HeaderValue::from_static("Upgrade")),
-        (header::UPGRADE, HeaderValue::from_static("websocket")),
-    ];
+    let fixed = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "websocket")];
     for (name, value) in fixed {
-        head.insert_header(name, value).map_err(|_| Reason::Internal)?;
+        head.insert_header(name, HeaderValue::from_static(value)).map_err(|_| Reason::Internal)?;
     }
-    let due = ctx.deadline.into_iter().chain([std::time::Instant::now() + response]).min().map(Instant::from);
-    let (peer, since) = (picked.peer.clone(), *since);
-    match upgrade(&forward.pool, &peer, head, due.unwrap_or_else(Instant::now)).await {
-        Ok(answer) => {
-            if let Some(asked) = &mut ctx.asked {
-                asked.answered = Some((answer.head.status, since.elapsed()));
+    let response = forward.pool.options().timeouts.response;
+    loop {
+        let Some(attempts) = &mut ctx.attempts else { return Err(Reason::Internal) };
+        let mut head = head.clone();
+        head.insert_header(header::HOST, attempts.peer().authority().clone()).map_err(|_| Reason::Internal)?;
+        if attempts.number() > 1 {
+            head.insert_header(ATTEMPTS, attempts.number()).map_err(|_| Reason::Internal)?;
+        }
+        let (now, peer) = (std::time::Instant::now(), attempts.peer().clone());
+        let due = ctx.deadline.map_or(now + response, |deadline| deadline.min(now + response));
+        let failed = match upgrade(&forward.pool, &peer, head, due.into()).await {
+            Ok(answer) => {
+                attempts.answer(answer.head.status);
+                return Ok(answer);
             }
-            Ok(answer)
-        }
-        Err(fault) => {
-            let fault = if ctx.is_late() { Fault::Deadline } else { fault };
+            Err(failed) => failed,
+        };
+        if !attempts.goes_on_after(failed, true) {
+            let fault = match failed {
+                _ if ctx.is_late() => Fault::Deadline,
+                End::Unsent(fault) | End::Broken(fault) => fault,
+                End::Answered(..) => Fault::Garbage,
+            };
             ctx.fault = Some(fault);
-            Err(fault.into())
+            return Err(fault.into());
         }
+        attempts.pause().await;
     }
 }
 

@@ -118,6 +118,7 @@ impl From<CallError> for Reason {
     fn from(error: CallError) -> Self {
         match error {
             CallError::NoHealthyPeer => Reason::NoHealthyPeer,
+            CallError::Overloaded => Reason::Overloaded,
             CallError::Failed { fault, .. } => fault.into(),
         }
     }

@@ -36,6 +36,7 @@ use crate::config::admin::AdminToken;
 use crate::proxy::guard::Deadlines;
 use crate::proxy::guard::app::GuardedConnections;
 use crate::proxy::{Entrance, Gateway};
+use crate::services::MOST_ATTEMPTS;
 use crate::telemetry::Metrics;
 
 /// What `conf/hilum.yaml` decides about the process.
@@ -80,8 +81,8 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
         threads: settings.threads,
         // Shared by all services; each peer keeps its connections for its own idle time.
         upstream_keepalive_pool_size: 1024,
-        // One try, and one more when a kept connection turns out to be closed. Other retries need a budget.
-        max_retries: 2,
+        // Each service says how many attempts there are; each of them may meet a kept connection that is closed.
+        max_retries: 2 * MOST_ATTEMPTS as usize,
         grace_period_seconds: Some(settings.drain.as_secs() + 5),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()

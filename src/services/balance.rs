@@ -26,51 +26,71 @@ impl Rota {
         Rota { balance, weights, seeds, turns }
     }
 
-    /// The place of the peer that takes the request with this number; `None` when there is no peer. `load` is what
-    /// the peer at a place has in flight.
-    pub(super) fn choose(&self, number: u64, key: Option<u64>, load: impl Fn(usize) -> u64) -> Option<usize> {
+    /// The place of the peer that takes the request with this number; `None` when there is none. `load` is what the peer at a place
+    /// has in flight, `is_out` whether it may not be this one.
+    pub(super) fn choose(
+        &self,
+        number: u64,
+        key: Option<u64>,
+        load: impl Fn(usize) -> u64,
+        is_out: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         match self.weights.len() {
             0 => return None,
-            1 => return Some(0),
+            1 => return (!is_out(0)).then_some(0),
             _ => {}
         }
-        Some(match (self.balance, key) {
-            (Balance::RoundRobin, _) | (Balance::Hash, None) => self.turn(number),
-            (Balance::LeastRequests, _) => self.lighter_of_two(number, load),
-            (Balance::Hash, Some(key)) => self.highest_score(key),
-        })
+        match (self.balance, key) {
+            (Balance::RoundRobin, _) | (Balance::Hash, None) => self.turn(number, is_out),
+            (Balance::LeastRequests, _) => self.lighter_of_two(number, load, is_out),
+            (Balance::Hash, Some(key)) => self.highest_score(key, is_out),
+        }
     }
 
-    fn turn(&self, number: u64) -> usize {
-        usize::from(self.turns[(number % self.turns.len() as u64) as usize])
+    fn turn(&self, number: u64, is_out: impl Fn(usize) -> bool) -> Option<usize> {
+        let begin = (number % self.turns.len() as u64) as usize;
+        let (before, after) = self.turns.split_at(begin);
+        after.iter().chain(before).map(|turn| usize::from(*turn)).find(|place| !is_out(*place))
     }
 
     /// The power of two choices. The first choice follows the weights, so that an idle service is shared out by them
     /// too; the second one is any other peer.
-    fn lighter_of_two(&self, number: u64, load: impl Fn(usize) -> u64) -> usize {
+    fn lighter_of_two(
+        &self,
+        number: u64,
+        load: impl Fn(usize) -> u64,
+        is_out: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
         let random = mix(number);
-        let first = self.turn(random >> 32);
-        let others = self.weights.len() as u64 - 1;
-        let second = (first + 1 + ((random & 0xffff_ffff) % others) as usize) % self.weights.len();
+        let first = self.turn(random >> 32, &is_out)?;
+        let others = self.weights.len() - 1;
+        let begin = ((random & 0xffff_ffff) % others as u64) as usize;
+        let mut seconds = (0..others).map(|step| (first + 1 + (begin + step) % others) % self.weights.len());
+        let Some(second) = seconds.find(|place| !is_out(*place)) else { return Some(first) };
         // in_flight / weight, compared without dividing.
         let busy = |own: usize, other: usize| u128::from(load(own)) * u128::from(self.weights[other]);
-        if busy(second, first) < busy(first, second) { second } else { first }
+        Some(if busy(second, first) < busy(first, second) { second } else { first })
     }
 
     /// Weighted rendezvous: each peer draws a number for the key and the highest one wins. A peer that goes down
     /// moves only its own keys, a peer that comes takes only those that it wins.
-    fn highest_score(&self, key: u64) -> usize {
-        let mut best = (0, f64::MIN);
+    fn highest_score(&self, key: u64, is_out: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut best = (None, f64::MIN);
         for (place, (&seed, &weight)) in self.seeds.iter().zip(&self.weights).enumerate() {
             // 53 bits plus a half: strictly between 0 and 1, so the logarithm is finite and below 0.
             let uniform = ((mix(seed ^ key) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
             let score = f64::from(weight) / -uniform.ln();
-            if score > best.1 {
-                best = (place, score);
+            if score > best.1 && !is_out(place) {
+                best = (Some(place), score);
             }
         }
         best.0
     }
+}
+
+/// A number from 0 to 1 that looks random, and is the same for the same request.
+pub(super) fn chance(number: u64) -> f64 {
+    (mix(!number) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// A number for these bytes that is the same in every process, so that several gateways send equal keys to the same
@@ -141,7 +161,7 @@ mod tests {
     fn check_turns(weights: &[u32], expected: &str) {
         let rota = rota(Balance::RoundRobin, weights);
         let turns: String = (0..expected.len() as u64)
-            .filter_map(|n| rota.choose(n, None, |_| 0))
+            .filter_map(|n| rota.choose(n, None, |_| 0, |_| false))
             .map(|at| (b'a' + at as u8) as char)
             .collect();
         assert_eq!(turns, expected, "{weights:?}");
@@ -177,7 +197,7 @@ mod tests {
         let rota = rota(Balance::LeastRequests, weights);
         let mut held = vec![0_u64; weights.len()];
         for number in 0..requests {
-            let at = rota.choose(number, None, |place| held[place]).expect("there are peers");
+            let at = rota.choose(number, None, |place| held[place], |_| false).expect("there are peers");
             held[at] += 1;
         }
         let near = held.iter().zip(expected).all(|(held, expected)| held.abs_diff(*expected) <= tolerance);
@@ -195,9 +215,9 @@ mod tests {
     #[test]
     fn least_requests_avoids_the_busy_peer_and_shares_an_idle_service_by_weight() {
         let busy = rota(Balance::LeastRequests, &[1, 1]);
-        assert!((0..1000).all(|n| busy.choose(n, None, |at| [9, 0][at]) == Some(1)));
+        assert!((0..1000).all(|n| busy.choose(n, None, |at| [9, 0][at], |_| false) == Some(1)));
         let idle = rota(Balance::LeastRequests, &[3, 1]);
-        let first = (0..4000).filter(|&n| idle.choose(n, None, |_| 0) == Some(0)).count();
+        let first = (0..4000).filter(|&n| idle.choose(n, None, |_| 0, |_| false) == Some(0)).count();
         assert!((2850..3150).contains(&first), "{first} of 4000 for weight 3 of 4");
     }
 
@@ -206,7 +226,7 @@ mod tests {
         let rota = rota(Balance::Hash, &[1, 2, 1]);
         let mut got = [0; 3];
         for key in 0..4000_u64 {
-            got[rota.choose(0, Some(hash_key(&key.to_le_bytes())), |_| 0).expect("there are peers")] += 1;
+            got[rota.choose(0, Some(hash_key(&key.to_le_bytes())), |_| 0, |_| false).expect("there are peers")] += 1;
         }
         assert!((900..1100).contains(&got[0]) && (1850..2150).contains(&got[1]), "{got:?}");
     }
@@ -218,8 +238,8 @@ mod tests {
         let places = [0, 2, 3];
         let mut moved = 0;
         for key in (0..2000_u64).map(|n| hash_key(&n.to_le_bytes())) {
-            let before = all.choose(0, Some(key), |_| 0).expect("there are peers");
-            let after = places[without_b.choose(0, Some(key), |_| 0).expect("there are peers")];
+            let before = all.choose(0, Some(key), |_| 0, |_| false).expect("there are peers");
+            let after = places[without_b.choose(0, Some(key), |_| 0, |_| false).expect("there are peers")];
             assert!(before == after || before == 1, "key {key} moved from {before} to {after}");
             moved += usize::from(before != after);
         }
@@ -236,18 +256,37 @@ mod tests {
         let rota = rota(Balance::Hash, &[1, 1, 1]);
         let chosen: Vec<_> = ["a", "b", "c", "d", "e", "f"]
             .iter()
-            .map(|k| rota.choose(0, Some(hash_key(k.as_bytes())), |_| 0))
+            .map(|k| rota.choose(0, Some(hash_key(k.as_bytes())), |_| 0, |_| false))
             .collect();
         assert_eq!(chosen, [1, 1, 0, 2, 2, 1].map(Some));
     }
 
     #[test]
+    fn a_peer_that_was_met_already_is_passed_over() {
+        for balance in [Balance::RoundRobin, Balance::LeastRequests, Balance::Hash] {
+            for key in [None, Some(7)] {
+                let rota = rota(balance, &[3, 1, 1]);
+                let chosen = |out: &[usize]| {
+                    (0..100).map(|n| rota.choose(n, key, |_| 0, |at| out.contains(&at))).collect::<Vec<_>>()
+                };
+                assert!(chosen(&[0]).iter().all(|at| [Some(1), Some(2)].contains(at)), "{balance:?}");
+                assert!(chosen(&[0, 2]).iter().all(|at| *at == Some(1)), "{balance:?}");
+                assert!(chosen(&[0, 1, 2]).iter().all(Option::is_none), "{balance:?}");
+            }
+        }
+        assert_eq!(rota(Balance::RoundRobin, &[1]).choose(0, None, |_| 0, |_| true), None);
+    }
+
+    #[test]
     fn without_a_key_hash_goes_by_turns_and_without_peers_nobody_is_chosen() {
         let rota_of_two = rota(Balance::Hash, &[1, 1]);
-        assert_eq!((0..4).filter_map(|n| rota_of_two.choose(n, None, |_| 0)).collect::<Vec<_>>(), [0, 1, 0, 1]);
+        assert_eq!(
+            (0..4).filter_map(|n| rota_of_two.choose(n, None, |_| 0, |_| false)).collect::<Vec<_>>(),
+            [0, 1, 0, 1]
+        );
         for balance in [Balance::RoundRobin, Balance::LeastRequests, Balance::Hash] {
-            assert_eq!(rota(balance, &[]).choose(3, Some(3), |_| 0), None);
-            assert_eq!(rota(balance, &[1]).choose(3, Some(3), |_| 0), Some(0));
+            assert_eq!(rota(balance, &[]).choose(3, Some(3), |_| 0, |_| false), None);
+            assert_eq!(rota(balance, &[1]).choose(3, Some(3), |_| 0, |_| false), Some(0));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Requests of our own to a service: the same pools, health, deadline and metrics as those that are passed on.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
@@ -13,9 +13,12 @@ use pingora_core::upstreams::peer::Peer as _;
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, timeout_at};
 
-use super::fault::{CallError, Doing, Fault, Outcome};
+use super::attempts::{ATTEMPTS, Asking, Attempts};
+use super::fault::{CallError, Doing, Fault};
+use super::gate::Priority;
 use super::peer::Peer;
 use super::pool::Pool;
+use super::retry::{End, retry_after};
 
 /// Fields of a head that belong to the connection (RFC 9110, 7.6.1) or to how a body is framed. The call frames its
 /// own body and never waits for a `100`.
@@ -41,6 +44,7 @@ pub struct Call {
     pub body: Bytes,
     /// The most bytes that the body of the answer may have.
     pub reply_limit: u64,
+    pub priority: Priority,
 }
 
 /// What came, complete.
@@ -53,40 +57,41 @@ pub struct Answer {
     /// Without its transfer coding; a content coding is still in it.
     pub body: Bytes,
     pub peer: std::net::SocketAddr,
+    /// How many it took.
+    pub attempts: u32,
 }
 
-/// Asks one peer of the service. `deadline` bounds all of it: connecting, sending and the whole answer.
+/// Asks a peer of the service, and another one where the service's `retry` says so. `deadline` bounds all of it: waiting for a place,
+/// connecting, sending and the whole answer, of all attempts.
 ///
-/// There is one case of a second try, on a fresh connection to the same peer: a kept connection turned out to be
+/// There is one case of a second try within an attempt, on a fresh connection to the same peer: a kept connection turned out to be
 /// closed before a head came back. The peer has then most likely closed it before it saw the request, but it may have
 /// acted on it, so this needs an idempotent method (RFC 9110, 9.2.2), unless not even our head could be written.
-pub async fn call(pool: &Pool, key: Option<u64>, call: &Call, deadline: Instant) -> Result<Answer, CallError> {
+pub async fn call(pool: &Arc<Pool>, key: Option<u64>, call: &Call, deadline: Instant) -> Result<Answer, CallError> {
     if Instant::now() >= deadline {
-        return Err(CallError::Failed { fault: Fault::Deadline, doing: Doing::Connecting, peer: None });
+        return Err(CallError::Failed { fault: Fault::Deadline, doing: Doing::Connecting, peer: None, attempts: 0 });
     }
-    let picked = pool.pick(key).ok_or(CallError::NoHealthyPeer)?;
-    let peer = &*picked.peer;
-    let mut record = Record { pool, peer, since: Instant::now(), outcome: Outcome::Abandoned };
-    let mut doing = Doing::Connecting;
-    let result = timeout_at(deadline, Box::pin(exchange(pool.connector(), peer, call, &mut doing))).await;
-    match result.unwrap_or(Err(Fault::Deadline)) {
-        Ok(answer) => {
-            record.outcome = Outcome::Answered(answer.status);
-            Ok(answer)
+    let (is_idempotent, until) = (call.head.method.is_idempotent(), Some(deadline.into_std()));
+    let asking = Asking { key, priority: call.priority, is_idempotent, deadline: until };
+    let mut attempts = Attempts::begin(pool, asking).await?;
+    loop {
+        let (peer, mut doing) = (attempts.peer().clone(), Doing::Connecting);
+        let exchange = exchange(pool.connector(), &peer, call, attempts.number(), &mut doing);
+        let result = timeout_at(deadline, Box::pin(exchange)).await.unwrap_or(Err(Fault::Deadline));
+        let end = match &result {
+            Ok(answer) => End::Answered(answer.status, retry_after(&answer.headers)),
+            Err(fault) if doing == Doing::Connecting => End::Unsent(*fault),
+            Err(fault) => End::Broken(*fault),
+        };
+        if !attempts.goes_on_after(end, true) {
+            let attempts = attempts.number();
+            return match result {
+                Ok(answer) => Ok(answer),
+                Err(fault) => Err(CallError::Failed { fault, doing, peer: Some(peer.address()), attempts }),
+            };
         }
-        Err(fault) => {
-            record.outcome = Outcome::Failed(fault);
-            Err(CallError::Failed { fault, doing, peer: Some(peer.address()) })
-        }
+        attempts.pause().await;
     }
-}
-
-/// Counts the exchange when it is over, also when nobody waits for it any more.
-struct Record<'a> {
-    pool: &'a Pool,
-    peer: &'a Peer,
-    since: Instant,
-    outcome: Outcome,
 }
 
 /// Why a conversation failed, and whether the same may be asked again on a fresh connection.
@@ -95,21 +100,15 @@ struct Broken {
     again: bool,
 }
 
-impl Drop for Record<'_> {
-    fn drop(&mut self) {
-        let took: Duration = self.since.elapsed();
-        self.pool.observe(self.peer, self.outcome, took);
-    }
-}
-
 async fn exchange(
     connector: &TransportConnector,
     peer: &Peer,
     call: &Call,
+    number: u32,
     doing: &mut Doing,
 ) -> Result<Answer, Fault> {
     if let Some(kept) = connector.reused_stream(peer.template()).await {
-        match converse(connector, kept, peer, call, doing).await {
+        match converse(connector, kept, peer, call, number, doing).await {
             Ok(answer) => return Ok(answer),
             Err(Broken { fault, again: false }) => return Err(fault),
             Err(_) => debug!("peer={} had closed a kept connection, asking on a fresh one", peer.label()),
@@ -117,7 +116,7 @@ async fn exchange(
         *doing = Doing::Connecting;
     }
     let fresh = connector.new_stream(peer.template()).await.map_err(|e| Fault::of(&e))?;
-    converse(connector, fresh, peer, call, doing).await.map_err(|broken| broken.fault)
+    converse(connector, fresh, peer, call, number, doing).await.map_err(|broken| broken.fault)
 }
 
 async fn converse(
@@ -125,6 +124,7 @@ async fn converse(
     stream: Stream,
     peer: &Peer,
     call: &Call,
+    number: u32,
     doing: &mut Doing,
 ) -> Result<Answer, Broken> {
     let template = peer.template();
@@ -133,7 +133,7 @@ async fn converse(
     session.write_timeout = template.options.write_timeout;
 
     *doing = Doing::Sending;
-    let written = session.write_request_header(head_for(call, peer)).await;
+    let written = session.write_request_header(head_for(call, peer, number)).await;
     // The kernel took less than the whole head, so the peer cannot have understood a request.
     written.map_err(|e| broken(&e, true))?;
     let sent = send_body(&mut session, &call.body).await.map_err(|e| broken(&e, false))?;
@@ -155,7 +155,7 @@ async fn converse(
     *doing = Doing::Reading;
     let body = read_body(&mut session, call, status).await.map_err(Broken::finally)?;
     let head = session.resp_header().ok_or(Broken::finally(Fault::Garbage))?;
-    let answer = Answer { status, headers: head.headers.clone(), body, peer: peer.address() };
+    let answer = Answer { status, headers: head.headers.clone(), body, peer: peer.address(), attempts: number };
     // Only a connection on which both messages are complete can carry another one.
     session.respect_keepalive();
     if sent
@@ -205,7 +205,7 @@ async fn read_body(session: &mut HttpSession, call: &Call, status: StatusCode) -
     Ok(body.freeze())
 }
 
-fn head_for(call: &Call, peer: &Peer) -> Box<RequestHeader> {
+fn head_for(call: &Call, peer: &Peer, number: u32) -> Box<RequestHeader> {
     let mut head = Box::new(call.head.clone());
     head.set_version(Version::HTTP_11);
     for name in &NOT_OURS {
@@ -213,6 +213,9 @@ fn head_for(call: &Call, peer: &Peer) -> Box<RequestHeader> {
     }
     let set = "names and values are made already";
     head.insert_header(HOST, peer.authority().clone()).expect(set);
+    if number > 1 {
+        head.insert_header(ATTEMPTS, HeaderValue::from(number)).expect(set);
+    }
     // A method that expects content says that there is none (RFC 9110, 8.6).
     if !call.body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&head.method) {
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(call.body.len())).expect(set);

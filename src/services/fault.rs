@@ -37,8 +37,10 @@ pub enum Outcome {
 pub enum CallError {
     /// No peer of the service is up (or none of its names resolves yet). Nothing was tried.
     NoHealthyPeer,
+    /// The service has as much to do as it may have. Nothing was tried.
+    Overloaded,
     /// `peer` is absent when the time was over before one was chosen.
-    Failed { fault: Fault, doing: Doing, peer: Option<SocketAddr> },
+    Failed { fault: Fault, doing: Doing, peer: Option<SocketAddr>, attempts: u32 },
 }
 
 /// The part of an exchange that was under way.
@@ -54,8 +56,18 @@ impl CallError {
     /// The peer that was asked.
     pub fn peer(&self) -> Option<SocketAddr> {
         match self {
-            CallError::NoHealthyPeer => None,
+            CallError::NoHealthyPeer | CallError::Overloaded => None,
             CallError::Failed { peer, .. } => *peer,
+        }
+    }
+}
+
+impl CallError {
+    /// How often a peer was asked.
+    pub fn attempts(&self) -> u32 {
+        match self {
+            CallError::NoHealthyPeer | CallError::Overloaded => 0,
+            CallError::Failed { attempts, .. } => *attempts,
         }
     }
 }
@@ -155,8 +167,9 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CallError::NoHealthyPeer => f.write_str("choosing a peer: none is up"),
-            CallError::Failed { fault, doing, peer: Some(peer) } => write!(f, "{doing} {peer}: {fault}"),
-            CallError::Failed { fault, doing, peer: None } => write!(f, "{doing} a peer: {fault}"),
+            CallError::Overloaded => f.write_str("waiting for a place: the service has enough to do"),
+            CallError::Failed { fault, doing, peer: Some(peer), .. } => write!(f, "{doing} {peer}: {fault}"),
+            CallError::Failed { fault, doing, peer: None, .. } => write!(f, "{doing} a peer: {fault}"),
         }
     }
 }
@@ -194,6 +207,7 @@ mod tests {
             fault: Fault::of(&error),
             doing: Doing::Waiting,
             peer: Some(SocketAddr::from(([127, 0, 0, 1], 8004))),
+            attempts: 1,
         };
         assert_eq!(error.to_string(), "waiting for the answer of 127.0.0.1:8004: not a valid answer");
     }

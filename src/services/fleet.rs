@@ -16,6 +16,7 @@ use super::names::{Names, Resolve, system};
 use super::options::{HealthOptions, ServiceOptions};
 use super::peer::Vital;
 use super::pool::Pool;
+use super::service::Service;
 use super::{health, lock};
 
 /// Unused connections to all services together, for requests of our own.
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) names: Names,
     pub(super) metrics: Arc<Metrics>,
     vitals: Mutex<HashMap<VitalKey, Weak<Vital>>>,
+    services: Mutex<HashMap<Arc<str>, Weak<Service>>>,
 }
 
 /// A peer whose health means the same: checked in the same way, at the same place, for the same service.
@@ -66,6 +68,7 @@ impl Fleet {
             names: Names::new(resolve),
             metrics: Metrics::new(registry).context("registering the metrics of services")?,
             vitals: Mutex::default(),
+            services: Mutex::default(),
         };
         Ok(Arc::new(Fleet { shared: Arc::new(shared), pools: Mutex::default(), running: Mutex::default() }))
     }
@@ -120,6 +123,18 @@ impl Drop for Fleet {
 }
 
 impl Shared {
+    /// What belongs to the service of this name in every pool.
+    pub(super) fn service(&self, name: &Arc<str>) -> Arc<Service> {
+        let mut services = lock(&self.services);
+        if let Some(service) = services.get(name).and_then(Weak::upgrade) {
+            return service;
+        }
+        services.retain(|_, service| service.strong_count() > 0);
+        let service = Arc::new(Service::new(name, &self.metrics));
+        services.insert(name.clone(), Arc::downgrade(&service));
+        service
+    }
+
     /// The health of a peer, shared with every other pool in which it means the same.
     pub(super) fn vital(&self, service: &ServiceOptions, peer: &PeerOptions, address: SocketAddr) -> Arc<Vital> {
         let key = VitalKey {

@@ -13,12 +13,12 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::fault::words;
 use super::fleet::Shared;
-use super::metrics::UpSeries;
 use super::options::HealthOptions;
 use super::peer::Peer;
 use super::pool::Pool;
@@ -42,24 +42,27 @@ struct Probe {
     options: HealthOptions,
 }
 
-/// A peer that is being watched. Dropping it ends its checks and takes its `hilum_peer_up` away.
+/// A peer that is being watched. Dropping it ends its checks.
 struct Ward {
     peer: Arc<Peer>,
     checks: Option<AbortHandle>,
-    /// Without checks, the series is held here.
-    _up: Option<UpSeries>,
 }
 
 /// Looks after a pool until it is aborted.
 pub(super) async fn watch(pool: Arc<Pool>) {
-    let mut wards = Vec::new();
-    // Checks of an earlier watch, or of another pool with the same peers, may have changed their health since.
+    let _shown = Shown(&pool);
+    let (mut news, mut conduct) = (pool.news(), pool.service().news.subscribe());
+    // Checks of an earlier watch, or another pool with the same peers, may have changed what is known of them since.
     pool.arrange();
+    tokio::join!(look_up_names(&pool), keep_arranged(&pool, &mut conduct), look_after_peers(&pool, &mut news));
+}
+
+/// Asks for the addresses of names, again and again.
+async fn look_up_names(pool: &Arc<Pool>) {
     let names: Vec<usize> =
         (0..).zip(&pool.options().peers).filter(|(_, peer)| peer.literal().is_none()).map(|(index, _)| index).collect();
     let mut failing = vec![false; pool.options().peers.len()];
-    loop {
-        follow(&pool, &mut wards);
+    while !names.is_empty() {
         let mut lookups = JoinSet::new();
         for &index in &names {
             let pool = pool.clone();
@@ -67,33 +70,58 @@ pub(super) async fn watch(pool: Arc<Pool>) {
         }
         while let Some(done) = lookups.join_next().await {
             let Ok((index, found)) = done else { continue };
-            report(&pool, index, &found, &mut failing[index]);
+            report(pool, index, &found, &mut failing[index]);
             pool.learn(index, found.ok());
-            follow(&pool, &mut wards);
-        }
-        if names.is_empty() {
-            return std::future::pending().await;
         }
         sleep(pool.options().resolve_every.max(SHORTEST_PAUSE)).await;
     }
 }
 
-/// Begins to watch peers that have come and lets go of those that are gone.
-fn follow(pool: &Arc<Pool>, wards: &mut Vec<Ward>) {
-    let peers = pool.peers();
-    wards.retain(|ward| peers.iter().any(|(peer, _)| Arc::ptr_eq(peer, &ward.peer)));
-    for (peer, _) in peers {
-        if wards.iter().any(|ward| Arc::ptr_eq(&ward.peer, &peer)) {
-            continue;
-        }
-        let up = pool.up_series(&peer);
-        wards.push(match &pool.options().health {
-            None => Ward { peer, checks: None, _up: Some(up) },
-            Some(options) => {
-                let checks = tokio::spawn(check(pool.clone(), peer.clone(), options.clone(), up)).abort_handle();
-                Ward { peer, checks: Some(checks), _up: None }
+/// Arranges the pool when an ejection or a slow start is over, and when another pool of the service learned something.
+async fn keep_arranged(pool: &Pool, conduct: &mut watch::Receiver<()>) {
+    loop {
+        let due = pool.next_change(std::time::Instant::now());
+        let is_due = async {
+            match due {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
             }
-        });
+        };
+        tokio::select! {
+            () = is_due => {}
+            changed = conduct.changed() => if changed.is_err() { return },
+        }
+        pool.arrange();
+    }
+}
+
+/// Begins to watch peers that have come and lets go of those that are gone.
+async fn look_after_peers(pool: &Arc<Pool>, news: &mut watch::Receiver<()>) {
+    let mut wards: Vec<Ward> = Vec::new();
+    loop {
+        let peers: Vec<Arc<Peer>> = pool.peers().into_iter().map(|(peer, _)| peer).collect();
+        wards.retain(|ward| peers.iter().any(|peer| Arc::ptr_eq(peer, &ward.peer)));
+        pool.show(&peers);
+        for peer in peers {
+            if wards.iter().any(|ward| Arc::ptr_eq(&ward.peer, &peer)) {
+                continue;
+            }
+            let options = pool.options().health.clone();
+            let checks = options.map(|options| tokio::spawn(check(pool.clone(), peer.clone(), options)).abort_handle());
+            wards.push(Ward { peer, checks });
+        }
+        if news.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The pool's `hilum_peer_up`, which end with the watch.
+struct Shown<'p>(&'p Pool);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.0.show(&[]);
     }
 }
 
@@ -114,22 +142,30 @@ fn report<T>(pool: &Pool, index: usize, found: &Result<T, String>, failing: &mut
 }
 
 /// Checks one peer until it is aborted.
-async fn check(pool: Arc<Pool>, peer: Arc<Peer>, options: HealthOptions, up: UpSeries) {
+async fn check(pool: Arc<Pool>, peer: Arc<Peer>, options: HealthOptions) {
     let pause = options.every.max(SHORTEST_PAUSE);
     let target = Backend { addr: SocketAddr::Inet(peer.address()), weight: 1, ext: Extensions::new() };
     let probe = Probe::new(&pool, &peer, options);
-    sleep(rand::random_range(Duration::ZERO..=pause.min(FIRST_CHECK_WITHIN))).await;
+    // One that waits for its first check is not kept waiting.
+    if !peer.vital().is_new() {
+        sleep(rand::random_range(Duration::ZERO..=pause.min(FIRST_CHECK_WITHIN))).await;
+    }
     loop {
         let result = probe.check(&target).await;
         let threshold = probe.health_threshold(result.is_ok());
+        let was_up = peer.is_up();
         if peer.vital().note(result.is_ok(), threshold) {
             let (service, label, s) = (pool.name(), peer.label(), if threshold == 1 { "" } else { "s" });
             match &result {
+                Ok(()) if was_up => info!("service={service} peer={label} is new and passed its first check"),
                 Ok(()) => info!("service={service} peer={label} up after {threshold} passed check{s}"),
                 Err(e) => warn!("service={service} peer={label} down after {threshold} failed check{s}: {}", words(e)),
             }
-            up.set(result.is_ok());
+            if result.is_ok() {
+                peer.conduct().join(std::time::Instant::now());
+            }
             pool.arrange();
+            pool.service().news.send_replace(());
         }
         sleep(pause).await;
     }

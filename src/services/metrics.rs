@@ -8,7 +8,10 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+use super::attempts::Retried;
+use super::conduct::Cause;
 use super::fault::Outcome;
+use super::gate::Priority;
 use super::lock;
 
 /// From a quick service on the same machine to the longest time a request may take.
@@ -19,7 +22,10 @@ pub(super) struct Metrics {
     up: IntGaugeVec,
     in_flight: IntGaugeVec,
     requests: IntCounterVec,
+    ejections: IntCounterVec,
     seconds: HistogramVec,
+    retries: IntCounterVec,
+    shed: IntCounterVec,
     /// How many hold each set of labels. Children are made and removed under this lock, so that one holder's end
     /// cannot take away what another one has just begun to use.
     holders: Mutex<HashMap<Labels, u32>>,
@@ -36,7 +42,7 @@ struct Labels {
 enum Family {
     Up,
     Traffic,
-    Seconds,
+    Service,
 }
 
 /// `hilum_peer_up` of a peer that is being watched.
@@ -49,12 +55,16 @@ pub(super) struct UpSeries {
 pub(super) struct TrafficSeries {
     pub(super) in_flight: IntGauge,
     requests: [IntCounter; Outcome::LABELS.len()],
+    ejections: [IntCounter; Cause::LABELS.len()],
     _lease: Lease,
 }
 
-/// `hilum_service_seconds` of a service.
-pub(super) struct SecondsSeries {
-    histogram: Histogram,
+/// What is counted of a service as a whole.
+pub(super) struct ServiceSeries {
+    seconds: Histogram,
+    retries: [IntCounter; Retried::LABELS.len()],
+    /// Refused because there was no place, by priority.
+    pub(super) shed: [IntCounter; Priority::LABELS.len()],
     _lease: Lease,
 }
 
@@ -66,21 +76,33 @@ struct Lease {
 impl Metrics {
     pub(super) fn new(registry: &Registry) -> anyhow::Result<Arc<Metrics>> {
         let peer = ["service", "peer"];
-        let up = Opts::new("hilum_peer_up", "1 while requests are sent to the peer, 0 while its health checks fail");
+        let up = Opts::new(
+            "hilum_peer_up",
+            "1 while requests are sent to the peer; 0 while its checks fail, or it is ejected, drained or new",
+        );
         let in_flight = Opts::new("hilum_peer_in_flight", "requests that the peer has not finished");
         let requests = Opts::new("hilum_service_requests_total", "exchanges with a peer by how they ended");
+        let ejections = Opts::new("hilum_ejections_total", "how often a peer was ejected, by what it did in a row");
         let seconds = HistogramOpts::new("hilum_service_seconds", "how long exchanges with a service took");
+        let retries = Opts::new("hilum_retries_total", "further attempts of requests, by what they led to");
+        let shed = Opts::new("hilum_shed_total", "requests refused because the service had enough to do, by priority");
         let metrics = Metrics {
             up: IntGaugeVec::new(up, &peer)?,
             in_flight: IntGaugeVec::new(in_flight, &peer)?,
             requests: IntCounterVec::new(requests, &["service", "peer", "outcome"])?,
+            ejections: IntCounterVec::new(ejections, &["service", "peer", "cause"])?,
             seconds: HistogramVec::new(seconds.buckets(SECONDS.to_vec()), &["service"])?,
+            retries: IntCounterVec::new(retries, &["service", "result"])?,
+            shed: IntCounterVec::new(shed, &["service", "priority"])?,
             holders: Mutex::default(),
         };
         registry.register(Box::new(metrics.up.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.ejections.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
+        registry.register(Box::new(metrics.retries.clone()))?;
+        registry.register(Box::new(metrics.shed.clone()))?;
         Ok(Arc::new(metrics))
     }
 
@@ -91,18 +113,24 @@ impl Metrics {
     }
 
     pub(super) fn traffic(self: &Arc<Self>, service: &Arc<str>, peer: &Arc<str>) -> TrafficSeries {
-        let ((in_flight, requests), _lease) = self.hold(Family::Traffic, service, peer, || {
+        let ((in_flight, requests, ejections), _lease) = self.hold(Family::Traffic, service, peer, || {
             let counter = |outcome| self.requests.with_label_values(&[&**service, &**peer, outcome]);
-            (self.in_flight.with_label_values(&[&**service, &**peer]), Outcome::LABELS.map(counter))
+            let ejection = |cause| self.ejections.with_label_values(&[&**service, &**peer, cause]);
+            let in_flight = self.in_flight.with_label_values(&[&**service, &**peer]);
+            (in_flight, Outcome::LABELS.map(counter), Cause::LABELS.map(ejection))
         });
-        TrafficSeries { in_flight, requests, _lease }
+        TrafficSeries { in_flight, requests, ejections, _lease }
     }
 
-    pub(super) fn seconds(self: &Arc<Self>, service: &Arc<str>) -> SecondsSeries {
+    pub(super) fn service(self: &Arc<Self>, service: &Arc<str>) -> ServiceSeries {
         let nobody = Arc::from("");
-        let (histogram, _lease) =
-            self.hold(Family::Seconds, service, &nobody, || self.seconds.with_label_values(&[&**service]));
-        SecondsSeries { histogram, _lease }
+        let ((seconds, retries, shed), _lease) = self.hold(Family::Service, service, &nobody, || {
+            let retried = |result| self.retries.with_label_values(&[&**service, result]);
+            let shed = |priority| self.shed.with_label_values(&[&**service, priority]);
+            let seconds = self.seconds.with_label_values(&[&**service]);
+            (seconds, Retried::LABELS.map(retried), Priority::LABELS.map(shed))
+        });
+        ServiceSeries { seconds, retries, shed, _lease }
     }
 
     fn hold<T>(
@@ -125,11 +153,22 @@ impl Metrics {
         let (service, peer) = (&*labels.service, &*labels.peer);
         match labels.family {
             Family::Up => _ = self.up.remove_label_values(&[service, peer]),
-            Family::Seconds => _ = self.seconds.remove_label_values(&[service]),
+            Family::Service => {
+                _ = self.seconds.remove_label_values(&[service]);
+                for result in Retried::LABELS {
+                    _ = self.retries.remove_label_values(&[service, result]);
+                }
+                for priority in Priority::LABELS {
+                    _ = self.shed.remove_label_values(&[service, priority]);
+                }
+            }
             Family::Traffic => {
                 _ = self.in_flight.remove_label_values(&[service, peer]);
                 for outcome in Outcome::LABELS {
                     _ = self.requests.remove_label_values(&[service, peer, outcome]);
+                }
+                for cause in Cause::LABELS {
+                    _ = self.ejections.remove_label_values(&[service, peer, cause]);
                 }
             }
         }
@@ -160,11 +199,19 @@ impl TrafficSeries {
     pub(super) fn count(&self, outcome: Outcome) {
         self.requests[outcome.index()].inc();
     }
+
+    pub(super) fn ejected(&self, cause: Cause) {
+        self.ejections[cause as usize].inc();
+    }
 }
 
-impl SecondsSeries {
+impl ServiceSeries {
     pub(super) fn observe(&self, seconds: f64) {
-        self.histogram.observe(seconds);
+        self.seconds.observe(seconds);
+    }
+
+    pub(super) fn retried(&self, result: Retried) {
+        self.retries[result as usize].inc();
     }
 }
 

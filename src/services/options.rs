@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::PeerOptions;
+use super::conduct::EjectOptions;
+use super::gate::LimitOptions;
+use super::retry::RetryOptions;
 
 /// A named group of peers and how they are used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +20,10 @@ pub struct ServiceOptions {
     pub balance: Balance,
     /// `None`: peers are not checked and always count as up.
     pub health: Option<HealthOptions>,
+    /// `None`: however a peer behaves, requests are sent to it.
+    pub eject: Option<EjectOptions>,
+    pub retry: RetryOptions,
+    pub limits: LimitOptions,
     pub timeouts: Timeouts,
     /// How often names are looked up again; addresses that the file gives are not. [`ServiceOptions::RESOLVE_EVERY`]
     /// is the usual value.

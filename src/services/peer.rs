@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use pingora_core::upstreams::peer::HttpPeer;
 
 use super::address::PeerOptions;
 use super::balance::hash_key;
+use super::conduct::{Cause, Conduct};
 use super::fault::Outcome;
 use super::metrics::{Metrics, TrafficSeries};
 use super::options::ServiceOptions;
@@ -22,6 +23,7 @@ pub struct Peer {
     authority: HeaderValue,
     template: HttpPeer,
     vital: Arc<Vital>,
+    conduct: Arc<Conduct>,
     traffic: TrafficSeries,
 }
 
@@ -29,6 +31,8 @@ pub struct Peer {
 /// cancelled.
 pub struct Picked {
     pub peer: Arc<Peer>,
+    /// How the request ends decides whether others are sent there.
+    pub(super) is_probe: bool,
 }
 
 /// Whether a peer is up, as its checks have found. Only the task that checks the peer writes.
@@ -37,6 +41,8 @@ pub(super) struct Vital {
     up: AtomicBool,
     /// Checks in a row that spoke against `up`.
     against: AtomicU32,
+    /// It joined others and has not passed a check yet.
+    is_new: AtomicBool,
 }
 
 impl Peer {
@@ -44,7 +50,7 @@ impl Peer {
         service: &ServiceOptions,
         options: &PeerOptions,
         address: SocketAddr,
-        vital: Arc<Vital>,
+        (vital, conduct): (Arc<Vital>, Arc<Conduct>),
         metrics: &Arc<Metrics>,
     ) -> Peer {
         let label = Arc::from(address.to_string());
@@ -57,6 +63,7 @@ impl Peer {
             address,
             label,
             vital,
+            conduct,
         }
     }
 
@@ -103,8 +110,16 @@ impl Peer {
         &self.vital
     }
 
+    pub(super) fn conduct(&self) -> &Conduct {
+        &self.conduct
+    }
+
     pub(super) fn count(&self, outcome: Outcome) {
         self.traffic.count(outcome);
+    }
+
+    pub(super) fn count_ejection(&self, cause: Cause) {
+        self.traffic.ejected(cause);
     }
 
     /// Whether this is what an entry of the file stands for at this address. The weight does not matter.
@@ -114,22 +129,26 @@ impl Peer {
 }
 
 impl Picked {
-    pub(super) fn new(peer: Arc<Peer>) -> Picked {
+    pub(super) fn new(peer: Arc<Peer>, is_probe: bool) -> Picked {
         peer.traffic.in_flight.inc();
-        Picked { peer }
+        Picked { peer, is_probe }
     }
 }
 
 impl Drop for Picked {
     fn drop(&mut self) {
         self.peer.traffic.in_flight.dec();
+        if self.is_probe {
+            // Nobody was told how it ended: the next one shows it.
+            self.peer.conduct.probed(Instant::now(), None, Duration::ZERO);
+        }
     }
 }
 
 impl Default for Vital {
     /// A peer that nobody has checked yet is up: the first requests after a start find one.
     fn default() -> Self {
-        Vital { up: AtomicBool::new(true), against: AtomicU32::new(0) }
+        Vital { up: AtomicBool::new(true), against: AtomicU32::new(0), is_new: AtomicBool::new(false) }
     }
 }
 
@@ -138,12 +157,23 @@ impl Vital {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Takes in the result of a check. When this makes `threshold` in a row that say otherwise, the state changes,
-    /// and the answer is true.
+    /// It joined others and has not passed a check yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new.load(Ordering::Relaxed)
+    }
+
+    /// Others are there already, so that it can wait for its first good check.
+    pub(super) fn joins(&self) {
+        self.is_new.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes in the result of a check. When this makes `threshold` in a row that say otherwise, or is the first good one of a peer
+    /// that joined, the state changes, and the answer is true.
     pub(super) fn note(&self, passed: bool, threshold: usize) -> bool {
+        let is_first = passed && self.is_new.swap(false, Ordering::Relaxed);
         if passed == self.is_up() {
             self.against.store(0, Ordering::Relaxed);
-            return false;
+            return is_first;
         }
         let against = self.against.load(Ordering::Relaxed) + 1;
         let changes = against as usize >= threshold;
@@ -208,7 +238,7 @@ mod tests {
         let metrics = Metrics::new(&registry).expect("a fresh registry");
         let service = service("patients", &["https://api.example"]);
         let address = SocketAddr::from(([127, 0, 0, 1], 443));
-        let peer = Peer::new(&service, &service.peers[0], address, Arc::default(), &metrics);
+        let peer = Peer::new(&service, &service.peers[0], address, Default::default(), &metrics);
         assert_eq!(peer.authority(), "api.example");
         let http = peer.http_peer();
         assert!(http.is_tls() && http.verify_cert() && http.verify_hostname());
@@ -222,7 +252,7 @@ mod tests {
             &ServiceOptions { name: "doctors".into(), ..service.clone() },
             &service.peers[0],
             address,
-            Arc::default(),
+            Default::default(),
             &metrics,
         );
         assert_ne!(http.reuse_hash(), other.http_peer().reuse_hash(), "connections belong to one service");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Balance, Fleet, Pool, ServiceOptions, Timeouts};
+use super::{Balance, Fleet, LimitOptions, Pool, RetryOptions, ServiceOptions, Timeouts};
 
 /// The service of that name; it has no peers.
 pub(crate) fn deserted(name: &str) -> Arc<Pool> {
@@ -11,6 +11,9 @@ pub(crate) fn deserted(name: &str) -> Arc<Pool> {
         peers: Vec::new(),
         balance: Balance::RoundRobin,
         health: None,
+        eject: None,
+        retry: RetryOptions::default(),
+        limits: LimitOptions::default(),
         timeouts: Timeouts::default(),
         resolve_every: ServiceOptions::RESOLVE_EVERY,
     })

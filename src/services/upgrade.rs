@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::fault::Fault;
 use super::peer::Peer;
 use super::pool::Pool;
+use super::retry::End;
 
 /// What the peer answered, and the connection to it.
 pub struct Upgrade {
@@ -26,14 +27,21 @@ pub struct Upgrade {
 }
 
 /// Asks a peer to switch. `head` says to what; `deadline` bounds connecting and the head of the answer.
-pub async fn upgrade(pool: &Pool, peer: &Peer, head: RequestHeader, deadline: Instant) -> Result<Upgrade, Fault> {
-    timeout_at(deadline, Box::pin(ask(pool, peer, head))).await.unwrap_or(Err(Fault::Timeout))
+///
+/// # Errors
+/// How the attempt ended.
+pub async fn upgrade(pool: &Pool, peer: &Peer, head: RequestHeader, deadline: Instant) -> Result<Upgrade, End> {
+    let late = Err(Fault::Timeout);
+    // Always a connection of its own: it never goes back to the others.
+    let connecting = timeout_at(deadline, pool.connector().new_stream(peer.template()));
+    let stream = connecting.await.map_or(late, |connected| connected.map_err(|e| Fault::of(&e)));
+    let stream = stream.map_err(End::Unsent)?;
+    let answer = timeout_at(deadline, Box::pin(ask(stream, peer, head))).await;
+    answer.unwrap_or(Err(Fault::Timeout)).map_err(End::Broken)
 }
 
-async fn ask(pool: &Pool, peer: &Peer, head: RequestHeader) -> Result<Upgrade, Fault> {
+async fn ask(stream: Stream, peer: &Peer, head: RequestHeader) -> Result<Upgrade, Fault> {
     let fault = |e: Box<pingora_error::Error>| Fault::of(&e);
-    // Always a connection of its own: it never goes back to the others.
-    let stream = pool.connector().new_stream(peer.template()).await.map_err(fault)?;
     let mut session = HttpSession::new_with_options(stream, peer.template());
     session.write_request_header(Box::new(head)).await.map_err(fault)?;
     loop {

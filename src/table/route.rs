@@ -16,6 +16,7 @@ use crate::actions::reply::Reply;
 use crate::identity::Token;
 use crate::refusal::Errors;
 use crate::router::Methods;
+use crate::services::Priority;
 use crate::telemetry::RouteMetrics;
 
 /// A route, compiled: the type is the proof that everything in it fits together.
@@ -49,6 +50,8 @@ pub struct Route {
     pub reply: Option<Reply>,
     pub errors: Errors,
     pub limits: Limits,
+    /// Where the services that it asks have more to do than they can.
+    pub priority: Priority,
     pub metrics: RouteMetrics,
     /// What the audit log records of it.
     pub audit: Option<Audit>,

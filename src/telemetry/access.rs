@@ -39,6 +39,8 @@ pub struct Line<'a> {
     pub reason: Option<&'a str>,
     pub service: Option<&'a str>,
     pub peer: Option<SocketAddr>,
+    /// How many peers were asked, or one how often.
+    pub attempts: Option<u64>,
     pub bytes: u64,
     /// Milliseconds from the head to the end of the answer.
     pub ms: Millis,
@@ -59,6 +61,7 @@ impl Line<'_> {
             "reason": self.reason,
             "service": self.service,
             "peer": self.peer,
+            "attempts": self.attempts,
             "bytes": self.bytes,
             "ms": self.ms,
         );
@@ -240,6 +243,7 @@ mod tests {
             reason: None,
             service: None,
             peer: None,
+            attempts: None,
             bytes: 7,
             ms: Millis(Duration::from_micros(1500)),
         }

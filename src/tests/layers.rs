@@ -11,7 +11,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("records", &[]),
     ("rates", &["identity::claims", "identity::redis", "identity::unique"]),
     // Of the machine, only the types that users write: they are parsed while the file is read, so an error has its place.
-    ("config", &["router", "identity::claims", "identity::redis::RedisOptions", "services::PeerOptions"]),
+    (
+        "config",
+        &["router", "identity::claims", "identity::redis::RedisOptions", "services::PeerOptions", "services::Priority"],
+    ),
     ("template", &["router", "identity::claims"]),
     ("refusal", &["config::route", "template", "identity", "services"]),
     // The label of `hilum_rejections_total`; nothing else of a refusal.
@@ -48,7 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("proxy", &["router", "identity", "services", "rates", "template", "refusal", "telemetry", "actions", "table"]),
-    ("admin", &["router::host", "telemetry::Time", "telemetry::Seldom", "proxy"]),
+    ("admin", &["router::host", "services::PeerState", "telemetry::Time", "telemetry::Seldom", "proxy"]),
     ("server", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "admin"]),
     ("cli", &["config", "identity", "services", "records", "rates", "telemetry", "table", "proxy", "server"]),
     (

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::scripted::{Act, OK, Scripted, eventually, exposed, fleet, nobody, service, within};
-use crate::services::{Call, Pool, ServiceOptions, Timeouts, call};
+use crate::services::{Call, Pool, Priority, ServiceOptions, Timeouts, call};
 
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(100);
@@ -20,7 +20,7 @@ const SHORT: Duration = Duration::from_millis(100);
 fn request(method: &str, body: &'static [u8]) -> Call {
     let mut head = RequestHeader::build(method, b"/patients/7?full=1", None).expect("a head");
     head.insert_header("Accept", "application/json").expect("a field");
-    Call { head, body: Bytes::from_static(body), reply_limit: 5 }
+    Call { head, body: Bytes::from_static(body), reply_limit: 5, priority: Priority::default() }
 }
 
 fn pool(registry: &Registry, options: &ServiceOptions) -> Arc<Pool> {
@@ -28,7 +28,7 @@ fn pool(registry: &Registry, options: &ServiceOptions) -> Arc<Pool> {
 }
 
 /// One call as text, with `PEER` for the address.
-async fn told(pool: &Pool, peer: SocketAddr, call_: &Call, time: Duration) -> String {
+async fn told(pool: &Arc<Pool>, peer: SocketAddr, call_: &Call, time: Duration) -> String {
     let text = match within(call(pool, None, call_, Instant::now() + time)).await {
         Ok(answer) => {
             assert_eq!(answer.peer, peer);

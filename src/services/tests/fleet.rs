@@ -7,7 +7,9 @@ use std::time::Duration;
 use prometheus::Registry;
 
 use super::scripted::{CA_FILE, exposed, fleet, service};
-use crate::services::{Balance, Fleet, Health, HealthOptions, Picked, Pool, ServiceOptions, Timeouts, hash_key};
+use crate::services::lineup::Wish;
+use crate::services::peer::Picked;
+use crate::services::{Balance, Fleet, Health, HealthOptions, Pool, ServiceOptions, Timeouts, hash_key};
 
 const A: &str = "http://10.0.0.1:80";
 const B: &str = "http://10.0.0.2:80";
@@ -22,7 +24,8 @@ fn weighted(balance: Balance, peers: &[(&str, u16)]) -> ServiceOptions {
 
 /// Which peers these picks go to, as last number of the address → count. All are held until the end.
 fn spread(pool: &Pool, picks: u64, key: impl Fn(u64) -> Option<u64>) -> BTreeMap<u8, u64> {
-    let held: Vec<Picked> = (0..picks).filter_map(|number| pool.pick(key(number))).collect();
+    let held: Vec<Picked> =
+        (0..picks).filter_map(|number| pool.pick(&Wish { key: key(number), ..Wish::default() })).collect();
     let mut spread = BTreeMap::new();
     for picked in &held {
         let std::net::IpAddr::V4(address) = picked.peer.address().ip() else { panic!("IPv4 only") };
@@ -83,7 +86,7 @@ async fn the_same_options_are_the_same_pool_and_others_share_what_is_in_flight()
     let options = service("patients", &[A, B]);
     let pool = fleet.pool(&options);
     assert!(Arc::ptr_eq(&pool, &fleet.pool(&options.clone())));
-    let picked = pool.pick(None).expect("both are up");
+    let picked = pool.pick(&Wish::default()).expect("both are up");
 
     let timeouts = Timeouts { response: Duration::from_secs(3), ..Timeouts::default() };
     let changed = fleet.pool(&ServiceOptions { timeouts, ..options.clone() });
@@ -103,7 +106,7 @@ async fn metrics_of_peers_that_are_gone_are_removed() {
     let old = fleet.pool(&service("patients", &[A, B]));
     let new = fleet.pool(&service("patients", &[A]));
     let picked = loop {
-        let picked = old.pick(None).expect("both are up");
+        let picked = old.pick(&Wish::default()).expect("both are up");
         if picked.peer.label().as_ref() == "10.0.0.2:80" {
             break picked;
         }

@@ -6,6 +6,7 @@ use prometheus::Registry;
 
 use super::log::{keep_log, logged};
 use super::scripted::{Act, OK, Scripted, UNWELL, eventually, exposed, fleet, nobody, run, service, within};
+use crate::services::lineup::Wish;
 use crate::services::{Health, HealthOptions, Pool, ServiceOptions, Timeouts};
 
 fn quick(path: Option<&str>) -> HealthOptions {
@@ -45,13 +46,13 @@ async fn a_peer_goes_down_and_comes_back_with_its_checks() {
 
     server.now(UNWELL);
     until_up(&pool, 0).await;
-    assert!(pool.pick(None).is_none(), "nobody is picked while nobody is up");
+    assert!(pool.pick(&Wish::default()).is_none(), "nobody is picked while nobody is up");
     assert!(exposed(&registry).contains(&format!("hilum_peer_up{{peer=\"{peer}\",service=\"watched\"}} 0")));
     // Some more failures, which change nothing and are not logged.
     server.requests(server.requests(0).await.len() + 5).await;
     server.now(OK);
     until_up(&pool, 1).await;
-    assert!(pool.pick(None).is_some());
+    assert!(pool.pick(&Wish::default()).is_some());
     let expected = [
         format!("WARN service=watched peer={peer} down after 3 failed checks: answered 503"),
         format!("INFO service=watched peer={peer} up after 2 passed checks"),
@@ -112,7 +113,7 @@ async fn without_a_path_being_able_to_connect_is_enough() {
     let pool = fleet.pool(&checked("tcp", &[&server.url(), &format!("http://{dead}")], quick(None)));
     run(&fleet, &[&pool]);
     until_up(&pool, 1).await;
-    assert_eq!(pool.pick(None).expect("one is up").peer.address(), server.address);
+    assert_eq!(pool.pick(&Wish::default()).expect("one is up").peer.address(), server.address);
     let line = format!("WARN service=tcp peer={dead} down after 3 failed checks: connection refused");
     assert_eq!(logged("service=tcp "), [line]);
 }
@@ -154,7 +155,7 @@ async fn pools_that_are_not_listed_are_no_longer_checked() {
     assert!(up(true));
     run(&fleet, &[]);
     eventually(|| up(false)).await;
-    assert!(pool.pick(None).is_some(), "requests that began before can still be served");
+    assert!(pool.pick(&Wish::default()).is_some(), "requests that began before can still be served");
     run(&fleet, &[&pool]);
     eventually(|| up(true)).await;
     fleet.stop();

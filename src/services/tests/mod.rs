@@ -1,6 +1,8 @@
 //! Tests over real sockets.
 
+mod attempts;
 mod call;
+mod eject;
 mod fleet;
 mod health;
 mod log;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::log::{keep_log, logged};
 use super::scripted::{CA_FILE, OK, Scripted, eventually, exposed, fleet, run, service, within};
+use crate::services::lineup::Wish;
 use crate::services::{Fleet, Health, Pool, Resolve, ServiceOptions, Timeouts, lock};
 
 /// A name server whose answers a test sets, and that says how often it was asked.
@@ -71,7 +72,7 @@ async fn names_are_followed_and_the_last_good_answer_is_kept() {
     let registry = Registry::new();
     let fleet = fleet_with(&registry, &server);
     let pool = fleet.pool(&named("named"));
-    assert!(pool.pick(None).is_none(), "not resolved yet");
+    assert!(pool.pick(&Wish::default()).is_none(), "not resolved yet");
     run(&fleet, &[&pool]);
     within(pool.resolved()).await;
     assert_eq!(pool.health(), Health { up: 0, total: 0 }, "a failed look-up is a result too");
@@ -85,7 +86,7 @@ async fn names_are_followed_and_the_last_good_answer_is_kept() {
         server.now(answer).await;
         assert_eq!(labels(&pool), expected, "after {answer:?}");
     }
-    assert_eq!(pool.pick(None).expect("it is up").peer.authority(), "patients.internal:8004");
+    assert_eq!(pool.pick(&Wish::default()).expect("it is up").peer.authority(), "patients.internal:8004");
     eventually(|| !exposed(&registry).contains("10.0.0.1")).await;
     let name = "service=named name=patients.internal:8004";
     let expected = [

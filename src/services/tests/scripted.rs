@@ -16,6 +16,7 @@ use crate::services::fleet::Fleet;
 use crate::services::lock;
 use crate::services::options::{Balance, ServiceOptions, Timeouts};
 use crate::services::pool::Pool;
+use crate::services::{LimitOptions, RetryOptions};
 
 pub(in crate::services) const CA_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/services/tests/ca.pem");
 
@@ -182,6 +183,9 @@ pub(in crate::services) fn service(name: &str, peers: &[&str]) -> ServiceOptions
         peers: peers.iter().map(|peer| peer.parse().expect("a peer")).collect(),
         balance: Balance::RoundRobin,
         health: None,
+        eject: None,
+        retry: RetryOptions::never(),
+        limits: LimitOptions::default(),
         timeouts: Timeouts::default(),
         resolve_every: ServiceOptions::RESOLVE_EVERY,
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::log::{keep_log, logged};
 use super::scripted::{fleet, run, service, within};
-use crate::services::{Call, Fleet, Health, HealthOptions, ServiceOptions, call};
+use crate::services::{Call, Fleet, Health, HealthOptions, Priority, ServiceOptions, call};
 
 const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/services/tests/localhost.pem");
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/services/tests/localhost.key");
@@ -51,7 +51,7 @@ async fn told(fleet: &Arc<Fleet>, host: &str, address: SocketAddr) -> String {
     run(fleet, &[&pool]);
     within(pool.resolved()).await;
     let head = RequestHeader::build("GET", b"/", None).expect("a head");
-    let asked = Call { head, body: Bytes::new(), reply_limit: 0 };
+    let asked = Call { head, body: Bytes::new(), reply_limit: 0, priority: Priority::default() };
     match within(call(&pool, None, &asked, Instant::now() + Duration::from_secs(10))).await {
         Ok(answer) => answer.status.to_string(),
         Err(error) => error.to_string().replace(&address.to_string(), "PEER"),

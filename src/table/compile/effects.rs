@@ -70,6 +70,18 @@ fn asks(shared: &route::Shared) -> bool {
         || owners.iter().flat_map(|own| &own.value).any(|owner| owner.0.as_ref().is_some_and(|o| o.ask.is_some()))
 }
 
+/// A priority of a route that asks no service.
+pub(super) fn priority(written: &route::Route, action: &Action, problems: &mut Vec<Problem>) {
+    let Some(priority) = written.shared.priority.as_ref().filter(|_| written.says("priority")) else { return };
+    let asks_service = matches!(action, Action::Forward(_) | Action::Combine(_) | Action::Session(Session::Login(_)))
+        || asks(&written.shared);
+    if !asks_service {
+        let text = "`priority` has no effect here: this route asks no service";
+        problems
+            .push(Problem::new(priority.at, text).help("it decides who goes first where a service has too much to do"));
+    }
+}
+
 /// A time for the parts of a `combine` that the request as a whole does not have.
 pub(super) fn time_of_parts(written: &route::Route, problems: &mut Vec<Problem>) {
     let Some(Placed { value: action::Action::Combine(combine), .. }) = &written.action else { return };

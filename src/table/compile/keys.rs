@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::Parts;
 use crate::config::token::Jwks;
 use crate::identity::keys::{Fetch, KeySet, KeySetOptions};
-use crate::services::{Balance, Call, PeerOptions, Pool, ServiceOptions, Timeouts, call};
+use crate::services::{
+    Balance, Call, LimitOptions, PeerOptions, Pool, Priority, RetryOptions, ServiceOptions, Timeouts, call,
+};
 
 /// The default of `refresh`.
 const REFRESH: Duration = Duration::from_secs(10 * 60);
@@ -39,12 +41,16 @@ pub(super) fn set(written: &Jwks, parts: &Parts<'_>, problems: &mut Vec<Problem>
         peers: vec![peer],
         balance: Balance::RoundRobin,
         health: None,
+        eject: None,
+        retry: RetryOptions::default(),
+        limits: LimitOptions::default(),
         timeouts: Timeouts { response: TIME, ..Timeouts::default() },
         resolve_every: ServiceOptions::RESOLVE_EVERY,
     });
     let mut head = RequestHeader::build("GET", path.as_bytes(), None).expect("the path of a URL that was read");
     head.insert_header(header::ACCEPT, HeaderValue::from_static("application/json")).expect("is a header");
-    let issuer = Issuer { pool: pool.clone(), call: Call { head, body: Bytes::new(), reply_limit: SIZE } };
+    let call = Call { head, body: Bytes::new(), reply_limit: SIZE, priority: Priority::default() };
+    let issuer = Issuer { pool: pool.clone(), call };
     Some((parts.key_sets.set(&options, || Box::new(issuer)), pool))
 }
 

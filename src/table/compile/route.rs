@@ -81,6 +81,7 @@ impl Routing<'_> {
         if let Some(action) = &action {
             effects::limits(written, action, build.problems);
             effects::methods(written, action, build.problems);
+            effects::priority(written, action, build.problems);
             effects::time_of_parts(written, build.problems);
             effects::sent_bodies(written, build.problems);
             effects::session_tokens(written, build.problems);
@@ -147,6 +148,7 @@ impl Routing<'_> {
             reply: reply.map(|(_, reply)| reply),
             errors,
             limits: limits(shared),
+            priority: shared.priority.as_ref().map(|priority| priority.value.0).unwrap_or_default(),
         })
     }
 }
