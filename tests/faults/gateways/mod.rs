@@ -51,7 +51,7 @@ pub(crate) use files;
 
 /// A running gateway. Dropped, it is killed.
 pub(crate) enum Subject {
-    Hilum(Hilum),
+    Hilum(Box<Hilum>),
     Nginx(Nginx),
     HaProxy(HaProxy),
 }
@@ -62,7 +62,7 @@ impl Files {
         Files { hilum, nginx: "", haproxy: "", conf: "", words: Vec::new() }
     }
 
-    pub(crate) fn with(mut self, word: &'static str, value: impl ToString) -> Files {
+    pub(crate) fn with(mut self, word: &'static str, value: usize) -> Files {
         self.words.push((word, value.to_string()));
         self
     }
@@ -88,7 +88,7 @@ impl Kind {
     /// Starts it before these services, and waits until it answers.
     pub(crate) async fn start(&self, files: &Files, services: &[Service]) -> Subject {
         let subject = match self {
-            Kind::Hilum => Subject::Hilum(Hilum::start(files, services).await),
+            Kind::Hilum => Subject::Hilum(Box::new(Hilum::start(files, services).await)),
             Kind::Nginx(program) => Subject::Nginx(Nginx::start(program, files, services)),
             Kind::HaProxy(program) => Subject::HaProxy(HaProxy::start(program, files, services)),
         };

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::gateways::{Files, Hilum, Kind};
 use crate::harness::{Client, Redis, message};
-use crate::load::{Class, Load, Plan, Records};
+use crate::load::{Class, Load, Plan, Record, Records};
 use crate::report::{Figure, Form, ms};
 use crate::services::Service;
 
@@ -108,9 +108,12 @@ fn figures(outage: Outage, records: &Records, gone: Duration, healed: Duration, 
     let back = bad.0.iter().map(|record| record.due).max().map_or(Duration::ZERO, |due| due - healed);
     let signed_out = cached.count(|record| record.outcome.status == 401 || record.outcome.sets_cookie)
         + told.iter().filter(|told| told.status == 401 || told.sets_cookie).count();
-    let other = cached.due(gone..healed).count(|record| {
-        !record.is(Class::Good) && !(record.is(Class::Shed) && record.outcome.reason == "store_unavailable")
-    });
+    let is_true = |record: &Record| match record.outcome.class {
+        Class::Good => true,
+        Class::Shed => record.outcome.reason == "store_unavailable",
+        _ => false,
+    };
+    let other = cached.due(gone..healed).count(|record| !is_true(record));
     let slowest = told.iter().map(|told| told.took).max().unwrap_or_default();
     let unavailable = told.iter().filter(|told| told.reason == "store_unavailable" && told.status == 503).count();
     let mut figures: Vec<Figure> = ["public", "token"]

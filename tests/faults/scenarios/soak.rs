@@ -77,7 +77,7 @@ pub(crate) async fn soak(time: Duration) -> Vec<Figure> {
     put(&redis, &token).await;
     let hilum = start(&Files::of_hilum(ROUTES), &services, &redis).await;
     let to = hilum.gateway.address();
-    let mut world = World { services, redis, subject: Subject::Hilum(hilum), edition: 0 };
+    let mut world = World { services, redis, subject: Subject::Hilum(Box::new(hilum)), edition: 0 };
     if time >= LONG {
         strangers(to).await;
     }
