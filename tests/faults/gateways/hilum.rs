@@ -19,6 +19,9 @@ pub(crate) struct Hilum {
 /// One client address is the whole load here.
 const CONF: &str = "connections: { per_client: 10000 }";
 
+/// How many lines of the access log are shown when a scenario fails.
+const LINES_SHOWN: usize = 100;
+
 impl Hilum {
     pub(crate) async fn start(files: &Files, services: &[Service]) -> Hilum {
         Hilum::start_with(files, services, |builder| builder).await
@@ -66,23 +69,21 @@ impl Hilum {
         }
     }
 
-    /// Who takes over says so on the standard error that both have.
+    /// The successor is a child of the process before it for as long as that is there, and says that it is ready on the standard error
+    /// that both have.
     pub(super) async fn upgrade(&mut self) {
-        let (before, ready) = (self.id(), self.ready().len());
+        let (before, ready) = (self.id(), self.ready());
         process::tell(before, Signal::SIGQUIT);
-        let id = eventually("a successor", async || self.ready().get(ready).copied()).await;
+        let id = eventually("a successor", async || process::child_of(before)).await;
+        eventually("the successor to be ready", async || (self.ready() > ready).then_some(())).await;
         self.ended().await;
-        assert!(process::is_there(id), "the successor has ended: {}", self.gateway.stderr());
         self.successor = Some(id);
+        assert!(process::is_there(id), "the successor has ended: {}", self.gateway.stderr());
     }
 
-    /// The number of each process that was ready, in order. The first is our own child, which need not tell.
-    fn ready(&self) -> Vec<u32> {
-        let log = self.gateway.stderr();
-        let lines = log.lines().filter(|line| line.contains("ready listeners="));
-        lines
-            .map(|line| line.rsplit_once("pid=").and_then(|(_, id)| id.trim().parse().ok()).unwrap_or_default())
-            .collect()
+    /// How many processes have said that they are.
+    fn ready(&self) -> usize {
+        self.gateway.stderr().matches("ready listeners=").count()
     }
 
     /// Waits until this peer of the service `s` is sent requests, or is not any more; tells how long that took. Who waits in vain is told
@@ -107,6 +108,13 @@ impl Drop for Hilum {
     fn drop(&mut self) {
         if let Some(id) = self.successor {
             process::tell(id, Signal::SIGKILL);
+        }
+        if std::thread::panicking() {
+            // The whole of it is about to be shown, and a load leaves tens of thousands of lines.
+            let log = self.gateway.folder().join("access.log");
+            let lines = std::fs::read_to_string(&log).unwrap_or_default();
+            let skipped = lines.lines().count().saturating_sub(LINES_SHOWN);
+            let _ = std::fs::write(log, lines.lines().skip(skipped).collect::<Vec<_>>().join("\n"));
         }
     }
 }

@@ -16,6 +16,16 @@ pub(super) fn is_there(id: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z') && !rest.starts_with('X'))
 }
 
+/// A process that this one has started and that is there.
+pub(super) fn child_of(parent: u32) -> Option<u32> {
+    let all = std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    all.filter(|id| is_there(*id)).find(|id| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // The name may hold anything; what follows its end is the state and the parent.
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(parent.to_string().as_str())
+    })
+}
+
 pub(super) async fn is_gone(id: u32) {
     eventually(&format!("process {id} to end"), async || (!is_there(id)).then_some(())).await;
 }
