@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntGauge};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -50,6 +50,7 @@ pub(super) struct Gate {
     waiting: AtomicU32,
     queue: Mutex<Queue>,
     shed: [IntCounter; Priority::LABELS.len()],
+    shown: IntGauge,
 }
 
 /// A place, until it is dropped.
@@ -98,10 +99,10 @@ impl Priority {
 }
 
 impl Gate {
-    /// `shed` counts those that are refused, by priority.
-    pub(super) fn new(shed: [IntCounter; Priority::LABELS.len()]) -> Arc<Gate> {
-        let queue = Queue { waiters: Default::default(), standing: None };
-        Arc::new(Gate { in_flight: AtomicU32::new(0), waiting: AtomicU32::new(0), queue: Mutex::new(queue), shed })
+    /// `shed` counts those that are refused, by priority; `shown` is how many wait.
+    pub(super) fn new(shed: [IntCounter; Priority::LABELS.len()], shown: IntGauge) -> Arc<Gate> {
+        let queue = Mutex::new(Queue { waiters: Default::default(), standing: None });
+        Arc::new(Gate { in_flight: AtomicU32::new(0), waiting: AtomicU32::new(0), queue, shed, shown })
     }
 
     /// A place; at once, or when it is this one's turn.
@@ -202,6 +203,7 @@ impl Gate {
     fn tell(&self, queue: &mut Queue, now: Instant) {
         let waiting = queue.len();
         self.waiting.store(waiting, SeqCst);
+        self.shown.set(waiting.into());
         queue.standing = (waiting > 0).then(|| queue.standing.unwrap_or(now));
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct Metrics {
     seconds: HistogramVec,
     retries: IntCounterVec,
     shed: IntCounterVec,
+    waiting: IntGaugeVec,
     /// How many hold each set of labels. Children are made and removed under this lock, so that one holder's end
     /// cannot take away what another one has just begun to use.
     holders: Mutex<HashMap<Labels, u32>>,
@@ -65,6 +66,7 @@ pub(super) struct ServiceSeries {
     retries: [IntCounter; Retried::LABELS.len()],
     /// Refused because there was no place, by priority.
     pub(super) shed: [IntCounter; Priority::LABELS.len()],
+    pub(super) waiting: IntGauge,
     _lease: Lease,
 }
 
@@ -85,6 +87,7 @@ impl Metrics {
         let ejections = Opts::new("hilum_ejections_total", "how often a peer was ejected, by what it did in a row");
         let seconds = HistogramOpts::new("hilum_service_seconds", "how long exchanges with a service took");
         let retries = Opts::new("hilum_retries_total", "further attempts of requests, by what they led to");
+        let waiting = Opts::new("hilum_service_waiting", "requests that wait for a place at the service");
         let shed = Opts::new("hilum_shed_total", "requests refused because the service had enough to do, by priority");
         let metrics = Metrics {
             up: IntGaugeVec::new(up, &peer)?,
@@ -94,6 +97,7 @@ impl Metrics {
             seconds: HistogramVec::new(seconds.buckets(SECONDS.to_vec()), &["service"])?,
             retries: IntCounterVec::new(retries, &["service", "result"])?,
             shed: IntCounterVec::new(shed, &["service", "priority"])?,
+            waiting: IntGaugeVec::new(waiting, &["service"])?,
             holders: Mutex::default(),
         };
         registry.register(Box::new(metrics.up.clone()))?;
@@ -103,6 +107,7 @@ impl Metrics {
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.retries.clone()))?;
         registry.register(Box::new(metrics.shed.clone()))?;
+        registry.register(Box::new(metrics.waiting.clone()))?;
         Ok(Arc::new(metrics))
     }
 
@@ -124,13 +129,14 @@ impl Metrics {
 
     pub(super) fn service(self: &Arc<Self>, service: &Arc<str>) -> ServiceSeries {
         let nobody = Arc::from("");
-        let ((seconds, retries, shed), _lease) = self.hold(Family::Service, service, &nobody, || {
+        let ((seconds, retries, shed, waiting), _lease) = self.hold(Family::Service, service, &nobody, || {
             let retried = |result| self.retries.with_label_values(&[&**service, result]);
             let shed = |priority| self.shed.with_label_values(&[&**service, priority]);
             let seconds = self.seconds.with_label_values(&[&**service]);
-            (seconds, Retried::LABELS.map(retried), Priority::LABELS.map(shed))
+            let waiting = self.waiting.with_label_values(&[&**service]);
+            (seconds, Retried::LABELS.map(retried), Priority::LABELS.map(shed), waiting)
         });
-        ServiceSeries { seconds, retries, shed, _lease }
+        ServiceSeries { seconds, retries, shed, waiting, _lease }
     }
 
     fn hold<T>(
@@ -155,6 +161,7 @@ impl Metrics {
             Family::Up => _ = self.up.remove_label_values(&[service, peer]),
             Family::Service => {
                 _ = self.seconds.remove_label_values(&[service]);
+                _ = self.waiting.remove_label_values(&[service]);
                 for result in Retried::LABELS {
                     _ = self.retries.remove_label_values(&[service, result]);
                 }

@@ -37,7 +37,7 @@ impl Service {
         let series = metrics.service(name);
         Service {
             budget: Budget::default(),
-            gate: Gate::new(series.shed.clone()),
+            gate: Gate::new(series.shed.clone(), series.waiting.clone()),
             series,
             peers: Mutex::default(),
             news: watch::Sender::new(()),

@@ -200,7 +200,7 @@ async fn the_status_says_what_runs() {
     .await;
     assert_eq!(
         peers(&down)[0],
-        serde_json::json!({ "address": service.address().to_string(), "up": true, "in_flight": 0 })
+        serde_json::json!({ "address": service.address().to_string(), "up": true, "state": "up", "in_flight": 0 })
     );
     assert_eq!(down["services"][0]["name"], "a");
     assert_eq!(down["listeners"], serde_json::json!([gateway.address().to_string()]));

@@ -42,9 +42,9 @@ async fn world(routes: &str) -> World {
     let routes = format!(
         r#"version: 1
 services:
-  must: {{ peers: ["${{MUST}}"] }}
-  may: {{ peers: ["${{MAY}}"] }}
-  hasty: {{ peers: ["${{MAY}}"], timeouts: {{ response: 1s }} }}
+  must: {{ peers: ["${{MUST}}"], retry: {{ attempts: 1 }} }}
+  may: {{ peers: ["${{MAY}}"], retry: {{ attempts: 1 }} }}
+  hasty: {{ peers: ["${{MAY}}"], timeouts: {{ response: 1s }}, retry: {{ attempts: 1 }} }}
   gone: {{ peers: ["${{GONE}}"] }}
   sick: {{ peers: ["${{GONE}}"], health: {{ every: 50ms, timeout: 500ms, down_after: 1 }} }}
 {TOKENS}

@@ -7,9 +7,9 @@ use crate::harness::*;
 const ROUTES: &str = r#"
 version: 1
 services:
-  a: { peers: ["${A}"], timeouts: { connect: 300ms, response: 300ms } }
+  a: { peers: ["${A}"], timeouts: { connect: 300ms, response: 300ms }, retry: { attempts: 1 } }
   slow: { peers: ["${A}"], timeouts: { response: 5s } }
-  gone: { peers: ["${GONE}"] }
+  gone: { peers: ["${GONE}"], retry: { attempts: 1 } }
   sick: { peers: ["${GONE}"], health: { every: 50ms, timeout: 500ms, down_after: 1 } }
 routes:
   - group: streamed

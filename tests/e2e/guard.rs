@@ -10,8 +10,8 @@ use crate::harness::*;
 const ROUTES: &str = r#"
 version: 1
 services:
-  a: { peers: ["${A}"], timeouts: { response: 300ms } }
-  slow: { peers: ["${A}"], timeouts: { response: 20s } }
+  a: { peers: ["${A}"], timeouts: { response: 300ms }, retry: { attempts: 1 } }
+  slow: { peers: ["${A}"], timeouts: { response: 20s }, retry: { attempts: 1 } }
 routes:
   - { name: timed, match: "/timed/{rest...}", auth: public, forward: { service: a, path: "/{rest}" }, limits: { body: 64MiB, time: 2s } }
   - { name: long, match: "/long/{rest...}", auth: public, forward: { service: a, path: "/{rest}" }, limits: { time: 20s } }

@@ -7,7 +7,8 @@ use tokio::task::JoinHandle;
 
 fn gate() -> Arc<Gate> {
     let metrics = super::super::metrics::Metrics::new(&Registry::new()).expect("a fresh registry");
-    Gate::new(metrics.service(&Arc::from("s")).shed.clone())
+    let series = metrics.service(&Arc::from("s"));
+    Gate::new(series.shed.clone(), series.waiting.clone())
 }
 
 fn limits(in_flight: u32, queue: u32) -> LimitOptions {
