@@ -4,14 +4,14 @@
 //!
 //! ```text
 //! cli        one file per command
-//! server     listeners, signals, drain, reload             admin      metrics, status, health, reload
+//! server     listeners, signals, drain, upgrade, reload    admin      metrics, status, health, reload
 //!   └ proxy    the only place that knows Pingora's session; `guard` keeps time around it
 //!       └ table    what routes.yaml says, ready to run; `decide` = find + judge, pure
 //!           ├ actions    what a route does, one file each
 //!           ├ refusal    why Hilum says no, and how that looks
 //!           ├ template   paths, headers, JSON and pages with holes
 //!           ├ identity   who is calling? tokens, sessions
-//!           ├ services   which peer? pools, health, requests of our own
+//!           ├ services   which peer? pools, health, ejection, attempts, places, requests of our own
 //!           ├ records    lines that are on the disk before anybody is told
 //!           ├ rates      how often? one number for each key, here or in Redis
 //!           ├ router     which route? pure

@@ -27,6 +27,8 @@ pub struct Admin {
     reload: Reload,
     process: Process,
     reloads: watch::Receiver<Reloads>,
+    /// Whether a successor serves.
+    succeeded: watch::Receiver<bool>,
     /// What must be shown for all but the two health checks.
     token: Option<Token>,
     refused: Seldom,
@@ -46,9 +48,15 @@ impl Admin {
         reload: Reload,
         process: Process,
         reloads: watch::Receiver<Reloads>,
+        succeeded: watch::Receiver<bool>,
         token: Option<Token>,
     ) -> Self {
-        Admin { gateway, reload, process, reloads, token, refused: Seldom::default() }
+        Admin { gateway, reload, process, reloads, succeeded, token, refused: Seldom::default() }
+    }
+
+    /// Who asks a process that drains while its successor serves asked the gateway, which is ready: the next answer is the successor's.
+    fn is_ready(&self) -> bool {
+        !self.gateway.is_draining() || *self.succeeded.borrow()
     }
 
     async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> (StatusCode, &'static str, String) {
@@ -66,9 +74,9 @@ impl Admin {
             }
             "/status" if reads => (StatusCode::OK, "application/json", self.status()),
             "/health/live" if reads => (StatusCode::OK, TEXT, "live\n".to_owned()),
-            "/health/ready" if reads => match self.gateway.is_draining() {
-                false => (StatusCode::OK, TEXT, "ready\n".to_owned()),
-                true => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
+            "/health/ready" if reads => match self.is_ready() {
+                true => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+                false => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
             },
             "/reload" if *method == Method::POST => match self.reload.now().await {
                 Some(Reloaded::Loaded { hash, routes }) => {

@@ -26,7 +26,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve.
-    Run(Paths),
+    Run {
+        #[command(flatten)]
+        paths: Paths,
+        /// Take over from the gateway that runs with these settings, without a lost request; `upgrade:` says where it is.
+        #[arg(long)]
+        upgrade: bool,
+    },
     /// Read both files and tell every problem in them.
     Check {
         #[command(flatten)]
@@ -85,7 +91,7 @@ pub fn main(registrations: &[&'static [Registration]]) -> ExitCode {
     };
     crate::server::hide_panics();
     let done = match cli.command {
-        Command::Run(paths) => run::run(&paths, registrations),
+        Command::Run { paths, upgrade } => run::run(&paths, upgrade, registrations),
         Command::Check { paths, json } => check::check(&paths, registrations, json),
         Command::Routes { paths, json } => routes::routes(&paths, registrations, json),
         Command::Health { conf } => health::health(&conf),

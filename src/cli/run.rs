@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::bail;
 use hilum_filters::api::Registration;
 
 use super::Paths;
@@ -11,16 +12,24 @@ use super::load::{Loaded, load, tell};
 use crate::config::conf::{Access, Conf, Log};
 use crate::proxy::Gateway;
 use crate::proxy::guard::Deadlines;
+use crate::server::upgrade::{Program, Upgrade};
 use crate::server::{self, Settings};
 use crate::telemetry::audit::{Audit, AuditOptions, Key};
 use crate::telemetry::{AccessLog, Destination, start_log};
 
-pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow::Result<ExitCode> {
+pub(super) fn run(paths: &Paths, takes_over: bool, filters: &[&'static [Registration]]) -> anyhow::Result<ExitCode> {
     server::pages::small();
     let Loaded { conf, listeners, table, text, loader } = match load(paths, filters)? {
         Ok(loaded) => loaded,
         Err(reports) => return tell(&reports, false),
     };
+    let upgrade = upgrade(&conf, paths.conf.parent().unwrap_or(Path::new("")), takes_over)?;
+    if takes_over && upgrade.is_none() {
+        bail!(
+            "`--upgrade` takes over from a running gateway, and {} has no `upgrade: {{ socket: PATH }}`",
+            paths.conf.display()
+        );
+    }
     let log = conf.log();
     let metrics = loader.metrics.clone();
     start_log(log.level(), metrics.log_left_out.clone());
@@ -54,6 +63,7 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         deadlines: Deadlines { header: connections.header(), idle: connections.idle(), stall: connections.stall() },
         drain: conf.drain(),
         shared_sessions: conf.redis().is_some(),
+        upgrade,
     };
     let served = server::run(&settings, &gateway, loader, text);
     if served.is_err() {
@@ -61,6 +71,12 @@ pub(super) fn run(paths: &Paths, filters: &[&'static [Registration]]) -> anyhow:
         gateway.finish_logs();
     }
     served.map(|()| ExitCode::SUCCESS)
+}
+
+fn upgrade(conf: &Conf, base: &Path, takes_over: bool) -> anyhow::Result<Option<Upgrade>> {
+    let Some((socket, within)) = conf.upgrade() else { return Ok(None) };
+    let program = Program::of_this_process()?;
+    Ok(Some(Upgrade { socket: base.join(socket), within, program, takes_over }))
 }
 
 fn audit(conf: &Conf, base: &Path) -> Option<AuditOptions> {

@@ -17,6 +17,7 @@ use super::connections::Connections;
 use super::routes::Version;
 use super::sessions::{self, SessionsLine, SharedSessions};
 use super::tls::{self, Certificates, ToHttps};
+use super::upgrade::Upgrade;
 use crate::identity::redis::RedisOptions;
 
 /// The file as it is written. Everything but `version` and `listeners` has a default.
@@ -48,6 +49,9 @@ pub struct Conf {
     /// How the audit log is kept: `{ file: PATH, key: "${HILUM_AUDIT_KEY}" }`. Without it there is none.
     #[serde(default)]
     pub audit: Option<Try<AuditLog>>,
+    /// How a new binary takes over without a lost request: `{ socket: PATH, within: 30s }`. Without it there are no upgrades.
+    #[serde(default)]
+    pub upgrade: Option<Try<Upgrade>>,
     /// How long requests in flight may take to finish after SIGTERM. Default 30s.
     #[serde(default)]
     pub drain: Option<Try<Span>>,
@@ -337,6 +341,12 @@ impl Conf {
     /// How the audit log is kept, if there is one.
     pub fn audit(&self) -> Option<&AuditLog> {
         self.audit.as_ref()?.0.as_ref()
+    }
+
+    /// Where a successor comes, and how long it may take until it is ready. `None`: there are no upgrades.
+    pub fn upgrade(&self) -> Option<(&Path, Duration)> {
+        let upgrade = self.upgrade.as_ref()?.0.as_ref()?;
+        Some((upgrade.socket()?, upgrade.within()))
     }
 
     pub fn log(&self) -> Log {

@@ -24,6 +24,7 @@ mod sessions;
 pub mod shapes;
 pub mod tls;
 pub mod token;
+pub mod upgrade;
 pub mod validate;
 pub mod yaml;
 

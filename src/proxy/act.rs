@@ -79,6 +79,7 @@ pub(super) async fn request(session: &mut Session, ctx: &mut Ctx) -> Result<bool
             priority: route.priority,
             is_idempotent: forward.method.as_ref().unwrap_or(&session.req_header().method).is_idempotent(),
             deadline: ctx.deadline,
+            is_complete: session.as_downstream_mut().is_body_done(),
         };
         match Attempts::begin(&forward.pool, asking).await {
             Ok(attempts) => ctx.attempts = Some(attempts),

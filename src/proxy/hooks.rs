@@ -130,6 +130,10 @@ impl ProxyHttp for Gateway {
         guard::received(came);
         if end {
             guard::is_uploaded();
+            if let Some(attempts) = &mut ctx.attempts {
+                // Before its last piece goes on, so that the service never has the whole of a request that is refused.
+                attempts.enter().await.map_err(|why| failure::error(why.into()))?;
+            }
         }
         guard::progress();
         let route = ctx.route.clone().ok_or_else(|| failure::error(Reason::Internal))?;

@@ -17,6 +17,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::opening::Gate;
 use super::places::{Place, Places};
 use super::proxy_protocol::{self, Announced, NoHeader};
 use super::refused::{Cause, Refused};
@@ -40,6 +41,7 @@ pub(super) struct Clients {
     sockets: Vec<(TcpListener, Arc<Way>)>,
     app: GuardedConnections,
     threads: usize,
+    gate: Gate,
 }
 
 /// What every connection of one listener passes before it is served.
@@ -61,9 +63,14 @@ pub(super) struct Door {
 }
 
 impl Clients {
-    pub(super) fn new(sockets: Vec<(TcpListener, Way)>, app: GuardedConnections, threads: usize) -> Clients {
+    pub(super) fn new(
+        sockets: Vec<(TcpListener, Way)>,
+        app: GuardedConnections,
+        threads: usize,
+        gate: Gate,
+    ) -> Clients {
         let sockets = sockets.into_iter().map(|(socket, way)| (socket, Arc::new(way))).collect();
-        Clients { sockets, app, threads }
+        Clients { sockets, app, threads, gate }
     }
 }
 
@@ -71,6 +78,10 @@ impl Clients {
 impl Service for Clients {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
         let sockets = std::mem::take(&mut self.sockets).into_iter();
+        // Whoever waits in the kernel is the predecessor's as long as it is closed.
+        if !self.gate.opens(&shutdown).await {
+            return;
+        }
         join_all(sockets.map(|(socket, way)| tokio::spawn(accept(socket, way, shutdown.clone())))).await;
         self.app.end().await;
     }

@@ -9,6 +9,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::services::background::BackgroundService;
 use tokio::sync::{Mutex, watch};
 
+use super::opening::Opening;
 use super::tls::Certificates;
 use super::{Load, Loader};
 use crate::admin::reload::{Reloaded, Reloader};
@@ -35,9 +36,7 @@ pub(super) struct Control {
     told: watch::Sender<Reloads>,
     /// The text that the running table was made of at the start.
     loaded: String,
-    ready: String,
-    /// Whether signals are heard.
-    heard: watch::Receiver<bool>,
+    opening: Opening,
 }
 
 /// What tells two versions of a file apart without reading it.
@@ -64,7 +63,7 @@ impl Control {
         requests: Reloader,
         told: watch::Sender<Reloads>,
         loaded: String,
-        (ready, heard): (String, watch::Receiver<bool>),
+        opening: Opening,
     ) -> Self {
         Control {
             gateway,
@@ -73,8 +72,7 @@ impl Control {
             requests: Mutex::new(requests),
             told,
             loaded,
-            ready,
-            heard,
+            opening,
         }
     }
 
@@ -163,9 +161,9 @@ impl BackgroundService for Control {
         // Nor are routes kept waiting by certificates that are being written.
         let certificates = self.certificates.clone();
         tokio::spawn(async move { certificates.tend().await });
-        // Whoever reads the line may send a signal at once. Without signals there is no line, and that is told elsewhere.
-        let _ = self.heard.clone().wait_for(|heard| *heard).await;
-        log::info!("{}", self.ready);
+        if !self.opening.begin().await {
+            return;
+        }
         let mut requests = self.requests.lock().await;
         // The first look always reads: the file may have been edited since it was loaded.
         let mut looked = None;

@@ -1,12 +1,19 @@
 //! Signals, and the way out: not ready, answer what is in flight, exit when idle.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
+use super::opening::Gate;
+use super::systemd::Systemd;
+use super::upgrade::{self, Predecessor};
 use crate::admin::reload::Reload;
 use crate::proxy::Gateway;
 
@@ -21,23 +28,72 @@ const FRESH: Duration = Duration::from_millis(700);
 /// How many looks what is cut has to write its log line.
 const CUT: u32 = 5;
 
-/// SIGTERM and SIGINT drain; a second one ends everything at once. SIGHUP reloads.
+/// SIGTERM and SIGINT drain; a second one ends everything at once. SIGHUP reloads. SIGQUIT starts a successor, which is another way out.
 pub(super) struct Signals {
-    gateway: Gateway,
-    reload: Reload,
-    drain: Duration,
+    pub(super) gateway: Gateway,
+    pub(super) reload: Reload,
+    pub(super) drain: Duration,
     /// Told when signals are heard.
-    hears: tokio::sync::watch::Sender<bool>,
+    pub(super) hears: watch::Sender<bool>,
+    /// `None`: there are no upgrades.
+    pub(super) predecessor: Mutex<Option<Predecessor>>,
+    /// Told when a successor serves.
+    pub(super) succeeded: watch::Sender<bool>,
+    pub(super) gate: Gate,
+    pub(super) systemd: Arc<Systemd>,
+    /// Whether sessions end with this process.
+    pub(super) forgets_sessions: bool,
+}
+
+/// Why the process ends.
+enum End {
+    Told,
+    Succeeded,
+    /// It was to take over and may not.
+    Barred,
 }
 
 impl Signals {
-    pub(super) fn new(
-        gateway: Gateway,
-        reload: Reload,
-        drain: Duration,
-        hears: tokio::sync::watch::Sender<bool>,
-    ) -> Self {
-        Signals { gateway, reload, drain, hears }
+    /// Waits until there is a reason to end.
+    async fn end(&self, term: &mut Signal, int: &mut Signal, mut hup: Signal, quit: Signal) -> End {
+        // It holds copies of the listening sockets, which are closed only when all copies are: nothing of it may outlive this.
+        let mut succeeded = pin!(upgrade::until_succeeded(self.predecessor.lock().take(), quit));
+        loop {
+            tokio::select! {
+                _ = term.recv() => return End::Told,
+                _ = int.recv() => return End::Told,
+                () = &mut succeeded => return End::Succeeded,
+                () = self.gate.barred() => return End::Barred,
+                _ = hup.recv() => {
+                    // On its own, since a file that does not hold still is waited for, and a stop must not wait with it.
+                    let reload = self.reload.clone();
+                    tokio::spawn(async move { reload.now().await });
+                }
+            }
+        }
+    }
+
+    /// Makes it known that others serve now, or that nobody does.
+    fn tell(&self, end: &End) {
+        match end {
+            End::Told => {
+                // A predecessor that agrees from now on comes too late.
+                self.gate.bar("stopped by a signal");
+                // Without this process the service goes on, if it never served.
+                if self.gate.is_open() {
+                    self.systemd.stopping();
+                }
+            }
+            End::Succeeded => {
+                self.succeeded.send_replace(true);
+                if self.forgets_sessions {
+                    log::warn!(
+                        "sessions are kept in memory and end with this process: who is signed in must sign in again"
+                    );
+                }
+            }
+            End::Barred => {}
+        }
     }
 
     fn connections(&self) -> i64 {
@@ -56,23 +112,20 @@ impl Signals {
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-        else {
+        let (Ok(mut term), Ok(mut int), Ok(hup), Ok(quit)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::hangup()),
+            signal(SignalKind::quit()),
+        ) else {
             log::error!("signals can't be received; stopping");
             return ShutdownSignal::FastShutdown;
         };
         self.hears.send_replace(true);
-        loop {
-            tokio::select! {
-                _ = term.recv() => break,
-                _ = int.recv() => break,
-                _ = hup.recv() => {
-                    // On its own, since a file that does not hold still is waited for, and a stop must not wait with it.
-                    let reload = self.reload.clone();
-                    tokio::spawn(async move { reload.now().await });
-                }
-            }
+        let end = self.end(&mut term, &mut int, hup, quit).await;
+        self.tell(&end);
+        if let End::Barred = end {
+            return ShutdownSignal::FastShutdown;
         }
         let until = Instant::now() + self.drain;
         self.gateway.drain();

@@ -7,23 +7,32 @@ mod descriptors;
 mod drain;
 mod http2;
 mod loader;
+mod opening;
 mod operators;
 pub mod pages;
 mod places;
 mod proxy_protocol;
 mod refused;
+mod systemd;
 mod tls;
+pub mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use anyhow::{Context, bail};
+use parking_lot::Mutex;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::background::background_service;
 use pingora_proxy::http_proxy;
+use tokio::sync::watch;
 
+use opening::{Gate, Opening};
+use systemd::Systemd;
 use tls::{Certificates, Security, TlsMetrics};
+use upgrade::{Inherited, Listening, Predecessor, Successor, Upgrade};
 
 pub use loader::{Load, Loader};
 pub use tls::Tls;
@@ -55,6 +64,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Whether sessions are kept in a Redis.
     pub shared_sessions: bool,
+    /// How a successor takes over. `None`: there are no upgrades.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// Where clients come in.
@@ -67,13 +78,27 @@ pub struct ClientListener {
     pub entrance: Entrance,
 }
 
-/// Serves until a signal says stop, then drains.
+/// Serves until a signal says stop or a successor serves, then drains.
 ///
 /// # Errors
-/// An address that can't be listened on. Everything is bound before anything is served.
+/// An address that can't be listened on; a running process that does not give way. Everything is bound before anything is served.
 pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: String) -> anyhow::Result<()> {
     descriptors::raise(settings.total);
-    let bound = bind::Bound::new(settings)?;
+    let (successor, inherited) = match &settings.upgrade {
+        Some(upgrade) => meet(upgrade)?,
+        None => (None, Inherited::default()),
+    };
+    let bound = bind::Bound::new(settings, inherited)?;
+    let gate = if successor.is_some() { Gate::closed() } else { Gate::open() };
+    let (predecessor, name) = match &settings.upgrade {
+        Some(upgrade) => {
+            let listening = Listening::new(&upgrade.socket)?;
+            let held = bound.copies(settings).context("the listening sockets can't be kept for a successor")?;
+            let (predecessor, name) = Predecessor::new(listening, held, upgrade.clone(), gate.clone());
+            (Some(predecessor), Some(name))
+        }
+        None => (None, None),
+    };
     let (listeners, admin_address) = (bound.listeners()?, bound.admin_address()?);
     let shown = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let ready = format!("ready listeners=[{shown}] admin={admin_address}");
@@ -115,7 +140,7 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
         };
         (socket, way)
     });
-    server.add_service(accept::Clients::new(ways.collect(), app, settings.threads));
+    server.add_service(accept::Clients::new(ways.collect(), app, settings.threads, gate.clone()));
     let token = settings.admin_token.as_ref().map(|token| Token::new(token.text()));
     let process = Process {
         started: SystemTime::now(),
@@ -125,16 +150,45 @@ pub fn run(settings: &Settings, gateway: &Gateway, loader: Loader, loaded: Strin
         filters: loader.filters.iter().flat_map(|list| list.iter()).map(|filter| filter.name).collect(),
     };
     let (told, reloads) = Reloads::channel(process.started);
-    let admin = Admin::new(gateway.clone(), reload.clone(), process, reloads, token);
-    server.add_service(operators::Operators::new(admin, bound.admin));
-    let (hears, heard) = tokio::sync::watch::channel(false);
+    let (succeeded, has_successor) = watch::channel(false);
+    let admin = Admin::new(gateway.clone(), reload.clone(), process, reloads, has_successor.clone(), token);
+    server.add_service(operators::Operators::new(admin, bound.admin, gate.clone(), has_successor));
+    let (hears, heard) = watch::channel(false);
+    let systemd = Arc::new(Systemd::of(&loader.environment));
+    let opening = Opening::new(gate.clone(), heard, successor, name, systemd.clone(), ready);
     let loader = (loader, certificates);
-    let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, (ready, heard));
+    let control = control::Control::new(gateway.clone(), loader, requests, told, loaded, opening);
     server.add_service(background_service("control", control));
-    let signals = drain::Signals::new(gateway.clone(), reload, settings.drain, hears);
+    let signals = drain::Signals {
+        gateway: gateway.clone(),
+        reload,
+        drain: settings.drain,
+        hears,
+        predecessor: Mutex::new(predecessor),
+        succeeded,
+        gate: gate.clone(),
+        systemd,
+        forgets_sessions: !settings.shared_sessions,
+    };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    if let Some(why) = gate.why_barred() {
+        bail!(why);
+    }
     gateway.finish_logs();
     Ok(())
+}
+
+/// Whom this process takes over from, if it does, and what it is given.
+fn meet(upgrade: &Upgrade) -> anyhow::Result<(Option<Successor>, Inherited)> {
+    upgrade::own_folder(&upgrade.socket)?;
+    if upgrade.takes_over {
+        let (successor, inherited) = Successor::meet(&upgrade.socket, upgrade.within)?;
+        return Ok((Some(successor), inherited));
+    }
+    if upgrade::is_taken(&upgrade.socket) {
+        bail!("a gateway runs at {} already; `hilum run --upgrade` takes over from it", upgrade.socket.display());
+    }
+    Ok((None, Inherited::default()))
 }
 
 /// Panics end one exchange; each is counted. The default hook would print what the panic says, which may quote a request.

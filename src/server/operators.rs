@@ -11,9 +11,11 @@ use pingora_core::apps::http_app::HttpServer;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::accept;
+use super::opening::Gate;
 use super::places::Places;
 use crate::admin::Admin;
 
@@ -29,12 +31,15 @@ pub(super) struct Operators {
     socket: Option<TcpListener>,
     app: Arc<HttpServer<Admin>>,
     places: Places,
+    gate: Gate,
+    /// A successor serves.
+    succeeded: watch::Receiver<bool>,
 }
 
 impl Operators {
-    pub(super) fn new(app: Admin, socket: TcpListener) -> Operators {
+    pub(super) fn new(app: Admin, socket: TcpListener, gate: Gate, succeeded: watch::Receiver<bool>) -> Operators {
         let (app, places) = (Arc::new(HttpServer::new_app(app)), Places::new(PLACES, PER_CLIENT));
-        Operators { socket: Some(socket), app, places }
+        Operators { socket: Some(socket), app, places, gate, succeeded }
     }
 
     /// Serves one connection, if there is a place for it.
@@ -55,7 +60,15 @@ impl Operators {
 impl Service for Operators {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
         let Some(socket) = self.socket.take() else { return };
-        accept::each(socket, &shutdown, |stream, address| self.open(stream, address, &shutdown)).await;
+        if !self.gate.opens(&shutdown).await {
+            return;
+        }
+        let mut succeeded = self.succeeded.clone();
+        tokio::select! {
+            _ = accept::each(socket, &shutdown, |stream, address| self.open(stream, address, &shutdown)) => {}
+            // From then on operators speak to the successor; half of them would hear of a gateway that drains.
+            _ = succeeded.wait_for(|succeeded| *succeeded) => {}
+        }
     }
 
     fn name(&self) -> &str {

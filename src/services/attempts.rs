@@ -28,6 +28,8 @@ pub struct Asking {
     pub is_idempotent: bool,
     /// Of all attempts together; `None`: there is none.
     pub deadline: Option<Instant>,
+    /// Nothing of the request is still to come from the client. Otherwise [`Attempts::enter`] is called when it is so.
+    pub is_complete: bool,
 }
 
 /// A request on its way. Dropped, it has been given up, and that is counted.
@@ -47,6 +49,8 @@ pub struct Attempts {
     is_renewed: bool,
     /// How this attempt ended was counted.
     is_told: bool,
+    /// A place at the service: from when the request is complete until its answer begins, so while it is the service's turn. A client
+    /// that is slow to send or to take keeps nobody else out.
     permit: Option<Permit>,
 }
 
@@ -68,7 +72,7 @@ impl Retried {
 }
 
 impl Attempts {
-    /// A place at the service, and the peer of the first attempt.
+    /// A place at the service, if the request is complete, and the peer of the first attempt.
     ///
     /// # Errors
     /// There is no peer, or too much to do.
@@ -77,11 +81,15 @@ impl Attempts {
         if !pool.has_peer() {
             return Err(CallError::NoHealthyPeer);
         }
-        let service = pool.service();
-        let permit = service.gate.enter(&pool.options().limits, asking.priority, asking.deadline).await;
-        let permit = Some(permit.map_err(|_| CallError::Overloaded)?);
+        let (service, limits) = (pool.service(), &pool.options().limits);
+        let permit = match asking.is_complete {
+            true => Some(service.gate.enter(limits, asking.priority, asking.deadline).await),
+            // Who would not be let in now is told before it sends all the rest.
+            false => service.gate.check(limits, asking.priority).err().map(Err),
+        };
+        let permit = permit.transpose().map_err(|_| CallError::Overloaded)?;
         service.budget.pay(pool.options().retry.budget);
-        let wish = Wish { key: asking.key, not: &[], is_repeatable: asking.is_idempotent };
+        let wish = Wish { key: asking.key, not: &[], is_repeatable: asking.is_idempotent && asking.is_complete };
         let picked = pool.pick(&wish).ok_or(CallError::NoHealthyPeer)?;
         Ok(Attempts {
             pool: pool.clone(),
@@ -113,13 +121,24 @@ impl Attempts {
         self.answered.map(|(status, _)| status)
     }
 
+    /// The request is complete, and it is the service's turn.
+    ///
+    /// # Errors
+    /// There is too much to do; the end of the request must not reach the service.
+    pub async fn enter(&mut self) -> Result<(), CallError> {
+        // It may have been answered before it was complete, or be sent again.
+        if self.permit.is_none() && self.answered.is_none() {
+            let gate = &self.pool.service().gate;
+            let entered = gate.enter(&self.pool.options().limits, self.asking.priority, self.asking.deadline).await;
+            self.permit = Some(entered.map_err(|_| CallError::Overloaded)?);
+        }
+        Ok(())
+    }
+
     /// The head of an answer has come.
     pub fn answer(&mut self, status: StatusCode) {
         self.answered = Some((status, self.since.elapsed()));
-        if self.asking.deadline.is_none() {
-            // A stream, or a tunnel: what may last for hours keeps nobody else from being answered.
-            self.permit = None;
-        }
+        self.permit = None;
     }
 
     /// Whether an answer with this status would be asked for again.

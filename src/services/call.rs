@@ -72,7 +72,7 @@ pub async fn call(pool: &Arc<Pool>, key: Option<u64>, call: &Call, deadline: Ins
         return Err(CallError::Failed { fault: Fault::Deadline, doing: Doing::Connecting, peer: None, attempts: 0 });
     }
     let (is_idempotent, until) = (call.head.method.is_idempotent(), Some(deadline.into_std()));
-    let asking = Asking { key, priority: call.priority, is_idempotent, deadline: until };
+    let asking = Asking { key, priority: call.priority, is_idempotent, deadline: until, is_complete: true };
     let mut attempts = Attempts::begin(pool, asking).await?;
     loop {
         let (peer, mut doing) = (attempts.peer().clone(), Doing::Connecting);

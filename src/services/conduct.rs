@@ -122,16 +122,13 @@ impl Conduct {
         lock(&self.state).standing = Standing::Ejected { until: now + span };
     }
 
-    /// Lets a peer whose time is over show how it is. When it changes next, if it does by itself.
-    pub(super) fn tick(&self, now: Instant) -> Option<Instant> {
+    /// Lets a peer whose time is over show how it is.
+    pub(super) fn tick(&self, now: Instant) {
         let mut state = lock(&self.state);
-        match state.standing {
-            Standing::Ejected { until } if until <= now => {
-                state.standing = Standing::HalfOpen { since: now, is_probed: false };
-                None
-            }
-            Standing::Ejected { until } => Some(until),
-            _ => None,
+        if let Standing::Ejected { until } = state.standing
+            && until <= now
+        {
+            state.standing = Standing::HalfOpen { since: now, is_probed: false };
         }
     }
 
@@ -240,9 +237,9 @@ mod tests {
         let after = |seconds| begin + Duration::from_secs(seconds);
         let well = Some(Outcome::Answered(StatusCode::OK));
         conduct.eject(begin, span);
-        assert_eq!(conduct.tick(after(9)), Some(after(10)));
+        conduct.tick(after(9));
         assert!(!conduct.probe(after(9), true, span), "its time is not over");
-        assert_eq!(conduct.tick(after(10)), None);
+        conduct.tick(after(10));
         assert!(!conduct.probe(after(10), false, span), "what can't be repeated is not risked");
         assert!(conduct.probe(after(10), true, span));
         assert!(!conduct.probe(after(10), true, span), "one at a time");
@@ -250,7 +247,7 @@ mod tests {
         assert!(conduct.probe(after(11), true, span));
         assert!(conduct.probed(after(11), Some(Outcome::Failed(Fault::Timeout)), span));
         assert_eq!(conduct.standing(), Standing::Ejected { until: after(21) });
-        assert_eq!(conduct.tick(after(21)), None);
+        conduct.tick(after(21));
         assert!(!conduct.probe(after(30), false, span));
         assert!(conduct.probe(after(31), false, span), "nothing else came for as long as it was ejected");
         assert!(conduct.probed(after(31), well, span));

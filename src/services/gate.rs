@@ -133,6 +133,21 @@ impl Gate {
         permit.ok_or(Overloaded)
     }
 
+    /// Whether one would be let in, or could wait, at this moment.
+    pub(super) fn check(&self, limits: &LimitOptions, priority: Priority) -> Result<(), Overloaded> {
+        if self.waiting.load(SeqCst) == 0 {
+            return Ok(());
+        }
+        let (now, mut queue) = (Instant::now(), lock(&self.queue));
+        queue.clean();
+        self.tell(&mut queue, now);
+        if queue.len() < queue.most(limits, now) || queue.has_after(priority) {
+            return Ok(());
+        }
+        self.shed[priority as usize].inc();
+        Err(Overloaded)
+    }
+
     /// A place after all, or one in the queue, or neither.
     fn line_up(
         self: &Arc<Self>,
@@ -148,11 +163,7 @@ impl Gate {
         if !queue.has_before(priority) && self.try_take(room) {
             return Ok(Permit(Some(self.clone())));
         }
-        let most = match queue.standing {
-            Some(since) if now.duration_since(since) >= STANDING => limits.queue.min(SHORT.max(limits.in_flight / 8)),
-            _ => limits.queue,
-        };
-        if queue.len() >= most && !queue.send_away_after(priority) {
+        if queue.len() >= queue.most(limits, now) && !queue.send_away_after(priority) {
             return Err(None);
         }
         let is_first = !queue.has_before(priority);
@@ -216,6 +227,19 @@ impl Queue {
     /// Forgets those that wait no more.
     fn clean(&mut self) {
         self.waiters.iter_mut().for_each(|waiters| waiters.retain(|waiter| !waiter.turn.is_closed()));
+    }
+
+    /// How many may wait.
+    fn most(&self, limits: &LimitOptions, now: Instant) -> u32 {
+        match self.standing {
+            Some(since) if now.duration_since(since) >= STANDING => limits.queue.min(SHORT.max(limits.in_flight / 8)),
+            _ => limits.queue,
+        }
+    }
+
+    /// Somebody waits who is less urgent.
+    fn has_after(&self, priority: Priority) -> bool {
+        self.waiters[priority as usize + 1..].iter().any(|waiters| !waiters.is_empty())
     }
 
     fn has_before(&self, priority: Priority) -> bool {

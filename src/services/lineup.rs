@@ -26,6 +26,8 @@ pub(super) struct Lineup {
     /// Those that requests are sent to, in the order of `rota`.
     pub(super) up: Box<[Arc<Peer>]>,
     rota: Rota,
+    /// What each of them may have in flight while others have room.
+    most: Box<[u64]>,
     /// Ejected ones whose time is over.
     half_open: Box<[Arc<Peer>]>,
     /// Some of those that are up have not been for long.
@@ -79,10 +81,10 @@ impl Lineup {
         }
         let mut half_open = Vec::new();
         if let Some(eject) = &options.eject {
-            let (trusted, others): (Vec<&Member>, Vec<&Member>) = up.iter().partition(|member| {
-                member.peer.conduct().tick(now);
-                member.peer.conduct().standing() == Standing::Trusted
-            });
+            // Those that are down as well, or their time would be over at every look.
+            all.iter().for_each(|member| member.peer.conduct().tick(now));
+            let is_trusted = |member: &&Member| member.peer.conduct().standing() == Standing::Trusted;
+            let (trusted, others): (Vec<&Member>, Vec<&Member>) = up.iter().partition(|member| is_trusted(member));
             let total = all.iter().filter(|member| member.weight > 0).count();
             // Otherwise everybody goes on, since there is nobody left to be better.
             if !others.is_empty() && !trusted.is_empty() && !eject.panic.is_more_than(trusted.len(), total) {
@@ -96,17 +98,19 @@ impl Lineup {
         let is_warming = up.iter().any(is_warming) && !up.iter().all(is_warming);
         let rota: Vec<(u32, &str)> = up.iter().map(|member| (member.weight, &**member.peer.label())).collect();
         let rota = Rota::new(options.balance, &rota);
+        let total: u64 = up.iter().map(|member| u64::from(member.weight)).sum();
+        let most = up.iter().map(|member| most(options, member.weight, total)).collect();
         let up = up.into_iter().map(|member| member.peer.clone()).collect();
-        Lineup { up, rota, half_open: half_open.into(), is_warming, all }
+        Lineup { up, rota, most, half_open: half_open.into(), is_warming, all }
     }
 
     /// The peer for the next request, counted as in flight until it is dropped. `None` at once when there is none.
     pub(super) fn pick(&self, number: u64, wish: &Wish<'_>, options: &ServiceOptions) -> Option<Picked> {
-        if let Some(eject) = options.eject.as_ref().filter(|_| !self.half_open.is_empty()) {
+        // What has failed once already goes to somebody who is trusted.
+        let may_probe = !self.half_open.is_empty() && wish.not.is_empty();
+        if let Some(eject) = options.eject.as_ref().filter(|_| may_probe) {
             let now = Instant::now();
-            let probes = |peer: &&Arc<Peer>| {
-                !wish.not.contains(&peer.address()) && peer.conduct().probe(now, wish.is_repeatable, eject.span)
-            };
+            let probes = |peer: &&Arc<Peer>| peer.conduct().probe(now, wish.is_repeatable, eject.span);
             if let Some(peer) = self.half_open.iter().find(probes) {
                 return Some(Picked::new(peer.clone(), true));
             }
@@ -114,9 +118,10 @@ impl Lineup {
         let load = |place: usize| self.up[place].in_flight();
         let is_met = |place: usize| !wish.not.is_empty() && wish.not.contains(&self.up[place].address());
         let mut at = self.rota.choose(number, wish.key, load, is_met)?;
-        if self.is_warming && !has_its_turn(&self.up[at], number, options) {
-            let other = self.rota.choose(number, wish.key, load, |place| place == at || is_met(place));
-            at = other.unwrap_or(at);
+        let is_full = |place: usize| load(place) >= self.most[place];
+        if is_full(at) || self.is_warming && !has_its_turn(&self.up[at], number, options) {
+            let is_out = |place: usize| place == at || is_met(place) || is_full(place);
+            at = self.rota.choose(number, wish.key, load, is_out).unwrap_or(at);
         }
         Some(Picked::new(self.up[at].clone(), false))
     }
@@ -128,7 +133,7 @@ impl Lineup {
             .flat_map(|conduct| {
                 let warm = conduct.joined().map(|at| at + options.limits.slow_start).filter(|at| *at > now);
                 let until = match conduct.standing() {
-                    Standing::Ejected { until } => Some(until),
+                    Standing::Ejected { until } if options.eject.is_some() => Some(until),
                     _ => None,
                 };
                 [warm, until]
@@ -151,6 +156,11 @@ impl Lineup {
             Standing::Trusted => PeerState::New,
         }
     }
+}
+
+/// One and a half times its share of the service's places: a peer that answers nobody keeps what it is given, and must not keep all.
+fn most(options: &ServiceOptions, weight: u32, total: u64) -> u64 {
+    (u64::from(options.limits.in_flight) * u64::from(weight) * 3).div_ceil(total * 2)
 }
 
 /// A peer that joined others not long ago gives some of its turns to them: its caches are cold, and everybody would come at once.

@@ -126,7 +126,7 @@ const SLEEPS: &[(&str, usize, &str)] = &[
         2,
         "a service that drips bytes; a condition that sends no event, asked again until it holds",
     ),
-    ("src/services/tests/eject.rs", 2, "an ejection that is over at a time of its own, and shows by what is not sent"),
+    ("src/services/tests/eject.rs", 3, "an ejection that is over at a time of its own, and shows by what is not sent"),
     ("src/identity/keys/tests.rs", 2, "a clock that is paused: it moves when everything waits, and costs no time"),
     ("tests/e2e/guard.rs", 1, "a client that is slow on purpose"),
     ("tests/http2/turns.rs", 1, "a client that pauses in its upload"),

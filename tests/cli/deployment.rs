@@ -142,6 +142,55 @@ fn every_file_that_is_named_is_there() {
     assert!(compose["services"]["grafana"]["volumes"].as_array().expect("a list").contains(&mounted.into()));
 }
 
+/// The lines of the unit of systemd, by their names.
+fn unit() -> Vec<(String, String)> {
+    let text = file("conf/hilum.service");
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '[']));
+    lines.map(|line| line.split_once('=').expect("name=value")).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+}
+
+#[test]
+fn the_unit_of_systemd_can_be_upgraded_and_may_do_little_else() {
+    let unit = unit();
+    let value = |name: &str| {
+        let values: Vec<&str> = unit.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect();
+        assert_eq!(values.len(), 1, "{name}: {values:?}");
+        values[0]
+    };
+    // What is told by a successor counts, and only the main process is asked to stop.
+    for (name, expected) in [
+        ("Type", "notify"),
+        ("NotifyAccess", "all"),
+        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("KillMode", "mixed"),
+        ("Restart", "on-failure"),
+        ("User", "hilum"),
+        ("RuntimeDirectory", "hilum"),
+        ("RuntimeDirectoryMode", "0700"),
+        ("NoNewPrivileges", "yes"),
+        ("ProtectSystem", "strict"),
+        ("PrivateTmp", "yes"),
+        ("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE"),
+    ] {
+        assert_eq!(value(name), expected, "{name}");
+    }
+    let conf = yaml("conf/hilum.yaml");
+    let drain = conf["drain"].as_str().and_then(|text| text.strip_suffix('s')).expect("seconds");
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    assert!(number(value("TimeoutStopSec")) >= number(drain) + 10, "it is killed before it has drained");
+    assert!(number(value("LimitNOFILE")) > conf["connections"]["total"].as_u64().expect("a number") * 2 + 256);
+    // It is started with flags that there are, and variables that are read; what it writes is in folders that are its own.
+    let start = value("ExecStart").split_once(' ').expect("arguments").1.to_owned();
+    let flags: Vec<&str> = start.split(' ').filter(|word| word.starts_with("--")).collect();
+    assert_eq!(flags, ["--conf", "--routes"]);
+    let read: BTreeSet<String> = ["routes.yaml", "conf/hilum.yaml"].iter().flat_map(|p| variables(&file(p))).collect();
+    for word in value("Environment").split(' ') {
+        let (name, path) = word.split_once('=').expect("name=value");
+        assert!(read.contains(name), "{name}");
+        assert!(path.starts_with("/run/hilum/") || path.starts_with("/var/lib/hilum/"), "{path}");
+    }
+}
+
 #[test]
 fn the_files_of_the_edge_have_no_problem() {
     let ran = hilum(&root(), "check --conf conf/edge/hilum.yaml --routes conf/edge/routes.yaml", &[]);

@@ -35,8 +35,8 @@ async fn more_than_a_service_may_have_wait_or_are_refused_at_once() {
     for kind in ["s", "b"] {
         let before = service.seen().len();
         let mut held = [
-            asking(&gateway, &format!("/{kind}/slow-head/900")).await,
-            asking(&gateway, &format!("/{kind}/slow-head/900")).await,
+            asking(&gateway, &format!("/{kind}/slow-head/500")).await,
+            asking(&gateway, &format!("/{kind}/slow-head/500")).await,
         ];
         service.has_seen(before + 2).await;
         let mut waiting = asking(&gateway, &format!("/{kind}/echo")).await;
@@ -59,13 +59,45 @@ async fn more_than_a_service_may_have_wait_or_are_refused_at_once() {
 #[tokio::test]
 async fn the_urgent_ones_go_first() {
     let (gateway, service) = world().await;
-    let _held = [asking(&gateway, "/s/slow-head/900").await, asking(&gateway, "/s/slow-head/900").await];
+    let _held = [asking(&gateway, "/s/slow-head/500").await, asking(&gateway, "/s/slow-head/500").await];
     service.has_seen(2).await;
     let mut normal = asking(&gateway, "/s/echo").await;
     gateway.counts("hilum_service_waiting", &[("service", "s")], |waiting| waiting == 1.0).await;
     let mut urgent = asking(&gateway, "/urgent/echo").await;
     let (normal, urgent) = (normal.read(false).await, urgent.read(false).await);
     assert_eq!((normal.status, normal.reason().as_str(), urgent.status), (503, "overloaded", 200));
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_to_send_or_to_take_keeps_no_place() {
+    let (gateway, service) = world().await;
+    let mut uploads = Vec::new();
+    for _ in 0..4 {
+        let mut client = gateway.connect().await;
+        client.write(&message("POST /s/echo\nContent-Length: 8\n\nhalf")).await;
+        uploads.push(client);
+    }
+    // Nobody reads these; they are more than fits into buffers.
+    let downloads = [asking(&gateway, "/s/body/20000000").await, asking(&gateway, "/s/body/20000000").await];
+    service.has_seen(6).await;
+    check(&gateway, &[("GET /s/echo", "200"), ("POST /s/echo\n\nbody", "200")]).await;
+    // When it is complete, an upload needs a place as any other; what is refused, no service has whole.
+    let held = [asking(&gateway, "/s/slow-head/900").await, asking(&gateway, "/s/slow-head/900").await];
+    service.has_seen(10).await;
+    let mut waiting = asking(&gateway, "/s/echo").await;
+    gateway.counts("hilum_service_waiting", &[("service", "s")], |waiting| waiting == 1.0).await;
+    let mut upload = uploads.pop().expect("one of four");
+    upload.write(b"done").await;
+    let answer = upload.read(false).await;
+    assert_eq!((answer.status, answer.reason().as_str()), (503, "overloaded"));
+    assert_eq!(waiting.read(false).await.status, 200);
+    for mut upload in uploads {
+        upload.write(b"done").await;
+        assert_eq!(upload.read(false).await.status, 200);
+    }
+    drop((held, downloads));
+    let whole = service.seen().into_iter().filter(|seen| seen.body == b"halfdone").count();
+    assert_eq!(whole, 3, "the one that was refused was never sent whole");
 }
 
 #[tokio::test]

@@ -41,13 +41,20 @@ pub(crate) const AUDIT_KEY: &str = "a key of the audit log that is long enough";
 /// A running gateway. Dropped, it is killed; when a test fails, its log is shown.
 pub(crate) struct Gateway {
     child: Child,
-    dir: TempDir,
+    command: Arc<Called>,
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
     /// `HILUM_ADMIN_TOKEN`, which is shown to the admin listener.
     token: Option<String>,
     stderr: Heard,
     stdout: Heard,
+}
+
+/// What a gateway is started with, and what a successor of it is started with too.
+struct Called {
+    program: PathBuf,
+    variables: Vec<(String, String)>,
+    dir: TempDir,
 }
 
 /// What a process wrote to one of its outputs; the sender tells of more, and whether that was the end.
@@ -167,11 +174,26 @@ impl Builder {
         put(Path::new("routes.yaml"), self.routes.as_bytes());
         self.files.iter().for_each(|(path, content)| put(path, content));
         let token = self.variables.iter().find(|(name, _)| name == "HILUM_ADMIN_TOKEN").map(|(_, token)| token.clone());
+        let command = Arc::new(Called { program: self.program, variables: self.variables, dir });
+        let (mut child, stdout, stderr) = command.start(&[]);
+        let ready = tokio::select! {
+            ready = stderr.find(read_ready), if self.known.is_none() => ready,
+            ready = answering(self.known), if self.known.is_some() => ready,
+            status = child.wait() => return Err((status.expect("it was waited for"), stderr.whole().await)),
+        };
+        let (listeners, admin) = ready;
+        Ok(Gateway { child, command, listeners, admin, token, stderr, stdout })
+    }
+}
+
+impl Called {
+    fn start(&self, more: &[&str]) -> (Child, Heard, Heard) {
         let mut child = Command::new(&self.program)
             .args(["run", "--conf", "conf/hilum.yaml", "--routes", "routes.yaml"])
-            .current_dir(dir.path())
+            .args(more)
+            .current_dir(self.dir.path())
             .env_clear()
-            .envs(self.variables)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -180,13 +202,7 @@ impl Builder {
             .expect("the gateway starts");
         let stdout = Heard::to(child.stdout.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
         let stderr = Heard::to(child.stderr.take().expect("a pipe").into_owned_fd().expect("a descriptor"));
-        let ready = tokio::select! {
-            ready = stderr.find(read_ready), if self.known.is_none() => ready,
-            ready = answering(self.known), if self.known.is_some() => ready,
-            status = child.wait() => return Err((status.expect("it was waited for"), stderr.whole().await)),
-        };
-        let (listeners, admin) = ready;
-        Ok(Gateway { child, dir, listeners, admin, token, stderr, stdout })
+        (child, stdout, stderr)
     }
 }
 
@@ -237,7 +253,34 @@ impl Gateway {
 
     /// The folder with `routes.yaml`, `conf/` and `access.log`.
     pub(crate) fn folder(&self) -> &Path {
-        self.dir.path()
+        self.command.dir.path()
+    }
+
+    /// Starts `hilum run --upgrade` over the same files, and does not wait for it.
+    pub(crate) fn begin_successor(&self) -> Gateway {
+        let (child, stdout, stderr) = self.command.start(&["--upgrade"]);
+        let (command, listeners, token) = (self.command.clone(), self.listeners.clone(), self.token.clone());
+        Gateway { child, command, listeners, admin: self.admin, token, stderr, stdout }
+    }
+
+    /// The same, and waits until it serves; the error is how it ended instead, and what it said.
+    pub(crate) async fn try_successor(&self) -> Result<Gateway, (ExitStatus, String)> {
+        let mut successor = self.begin_successor();
+        let ready = tokio::select! {
+            ready = within("a successor to serve", successor.stderr.find(read_ready)) => ready,
+            status = successor.child.wait() => {
+                return Err((status.expect("it was waited for"), successor.stderr.whole().await));
+            }
+        };
+        (successor.listeners, successor.admin) = ready;
+        Ok(successor)
+    }
+
+    pub(crate) async fn successor(&self) -> Gateway {
+        match self.try_successor().await {
+            Ok(successor) => successor,
+            Err((status, log)) => panic!("the successor ended with {status}:\n{log}"),
+        }
     }
 
     /// A client's connection.
@@ -258,16 +301,16 @@ impl Gateway {
 
     /// Puts another `routes.yaml` in place, at once.
     pub(crate) fn edit(&self, routes: &str) {
-        let new = self.dir.path().join("routes.yaml.new");
+        let new = self.folder().join("routes.yaml.new");
         std::fs::write(&new, routes).expect("a file in our own folder");
-        std::fs::rename(&new, self.dir.path().join("routes.yaml")).expect("a file in our own folder");
+        std::fs::rename(&new, self.folder().join("routes.yaml")).expect("a file in our own folder");
     }
 
     /// Puts another file in place, at once.
     pub(crate) fn put(&self, path: &str, content: impl AsRef<[u8]>) {
-        let new = self.dir.path().join(format!("{path}.new"));
+        let new = self.folder().join(format!("{path}.new"));
         std::fs::write(&new, content).expect("a file in our own folder");
-        std::fs::rename(&new, self.dir.path().join(path)).expect("a file in our own folder");
+        std::fs::rename(&new, self.folder().join(path)).expect("a file in our own folder");
     }
 
     /// `POST /reload`.
@@ -300,7 +343,7 @@ impl Gateway {
 
     /// The lines of the access log so far. A line that is no JSON fails the test.
     pub(crate) fn access_log(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.folder().join("access.log")).unwrap_or_default();
         // The last line may be half written.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
@@ -358,7 +401,7 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the gateway's log\n{}--- the access log", self.stderr.text());
-            eprintln!("{}---", std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default());
+            eprintln!("{}---", std::fs::read_to_string(self.folder().join("access.log")).unwrap_or_default());
         }
     }
 }

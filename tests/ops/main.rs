@@ -16,3 +16,4 @@ mod peers;
 mod refresh;
 mod sessions;
 mod tokens;
+mod upgrade;

@@ -84,6 +84,27 @@ async fn a_peer_that_fails_is_ejected_and_comes_back_when_it_is_well() {
 }
 
 #[tokio::test]
+async fn a_peer_that_is_ejected_and_down_is_not_looked_at_again_and_again() {
+    let (good, bad) = (Scripted::start(&[OK]).await, Scripted::start(&[Act::Reset]).await);
+    let fleet = fleet(&Registry::new());
+    let mut options = ejecting("both", &[&good.url(), &bad.url()]);
+    let every = Duration::from_millis(10);
+    options.health = Some(HealthOptions { every, down_after: 8, ..HealthOptions::default() });
+    let pool = fleet.pool(&options);
+    for _ in 0..6 {
+        ask(&pool, "GET").await;
+    }
+    assert_eq!(pool.health().up, 1);
+    run(&fleet, &[&pool]);
+    let (peer, _) = pool.peers().into_iter().find(|(peer, _)| peer.address() == bad.address).expect("it is there");
+    within(pool.until(|_| !peer.is_up())).await;
+    tokio::time::sleep(SPAN + SPAN / 2).await;
+    pool.arrange();
+    let now = std::time::Instant::now();
+    assert!(pool.next_change(now).is_none_or(|at| at > now), "the watch would never sleep");
+}
+
+#[tokio::test]
 async fn what_can_not_be_repeated_does_not_find_out_how_an_ejected_peer_is() {
     let (good, bad) = (Scripted::start(&[OK]).await, Scripted::start(&[Act::Reset]).await);
     let fleet = fleet(&Registry::new());

@@ -64,6 +64,24 @@ async fn requests_are_shared_out_by_weight() {
 }
 
 #[tokio::test]
+async fn a_peer_that_answers_nobody_does_not_get_all_places() {
+    for balance in [Balance::RoundRobin, Balance::LeastRequests, Balance::Hash] {
+        let mut options = weighted(balance, &[(A, 1), (B, 1)]);
+        options.limits.in_flight = 8;
+        let pool = fleet(&Registry::new()).pool(&options);
+        let mut stuck = Vec::new();
+        for number in 0..200_u64 {
+            let wish = Wish { key: Some(hash_key(&number.to_le_bytes())), ..Wish::default() };
+            let picked = pool.pick(&wish).expect("both are up");
+            if picked.peer.label().as_ref() == "10.0.0.1:80" {
+                stuck.push(picked);
+            }
+        }
+        assert!(stuck.len() <= 6 && !stuck.is_empty(), "{balance:?}: {} of 8 places", stuck.len());
+    }
+}
+
+#[tokio::test]
 async fn equal_keys_meet_the_same_peer() {
     let pool = fleet(&Registry::new()).pool(&weighted(Balance::Hash, &[(A, 1), (B, 1)]));
     for key in ["7", "8", "9", "patient/7"].map(|key| hash_key(key.as_bytes())) {
