@@ -77,7 +77,7 @@ pub(crate) async fn drain(form: Form, kind: Kind) -> Vec<Figure> {
 
 pub(crate) async fn upgrade(form: Form, kind: Kind) -> Vec<Figure> {
     let (mut files, services) = before();
-    files.conf = "upgrade: { socket: ../upgrade.sock, within: 30s }";
+    files.conf = "upgrade: { socket: ../upgrade/socket, within: 30s }";
     let mut subject = kind.start(&files, &services).await;
     let load = Load::start(subject.address(), plan(form));
     let times = form.either(2, 5);
