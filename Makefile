@@ -6,7 +6,7 @@ CARGO := cargo
 # $(call need,PROGRAM,PACKAGE): installs PACKAGE when PROGRAM is not there.
 need = @command -v $(1) >/dev/null 2>&1 || { echo "installing $(2)"; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(2) >/dev/null; }
 
-.PHONY: demo test lint bench fuzz mutants release prerequisites
+.PHONY: demo test lint bench faults soak fuzz mutants release prerequisites
 .DEFAULT_GOAL := demo
 
 prerequisites:
@@ -39,6 +39,17 @@ bench: prerequisites
 	$(CARGO) test --release --locked -p hilum --test many -- --nocapture
 	$(CARGO) build --release --locked -p hilum --bins --bench load
 	benches/load/run
+
+# What becomes of requests when peers die, Redis goes away, files change and processes are replaced, with nginx and HAProxy beside it where
+# they can be had; a quarter of an hour. FAULTS is a part of the names of scenarios. Writes nothing, prints the table of tests/README.md.
+faults: prerequisites
+	$(call need,redis-server,redis-server)
+	$(CARGO) test --release --locked -p hilum --test faults -- full $(FAULTS) $$(tests/faults/peers)
+
+# Ten minutes of a mild load with another fault each minute; `make test` has two.
+soak: prerequisites
+	$(call need,redis-server,redis-server)
+	$(CARGO) test --release --locked -p hilum --test faults -- soak 10m
 
 # Searches for inputs that break a promise, FUZZ_SECONDS (20) for each target; what is known already is replayed by `make test`.
 fuzz: prerequisites
