@@ -128,7 +128,6 @@ const SLEEPS: &[(&str, usize, &str)] = &[
     ),
     ("src/services/tests/eject.rs", 3, "an ejection that is over at a time of its own, and shows by what is not sent"),
     ("src/identity/keys/tests.rs", 2, "a clock that is paused: it moves when everything waits, and costs no time"),
-    ("tests/ops/many.rs", 1, "a condition of another process, asked again until it holds"),
     ("tests/faults/load/exchange.rs", 2, "clients that are slow on purpose"),
     ("tests/faults/load/mod.rs", 2, "an open load: a request is sent when it is due"),
     ("tests/faults/gateways/hilum.rs", 1, "a condition of another process, asked again until it holds"),
