@@ -84,7 +84,9 @@ pub(crate) async fn soak(time: Duration) -> Vec<Figure> {
     let mut world = World { services, redis, subject: Subject::Hilum(Box::new(hilum)), edition: 0 };
     let plan = Plan::parse(LOAD, &[("token", &token)]);
     if time >= LONG {
-        strangers(to).await;
+        many(to, "stranger", look, 401).await;
+        // What is known of a session takes more room than that there is none; at ten guests a second that would take hours to show.
+        many(to, "visitor", visit, 200).await;
         // At a mild pace the allocator needs hours until it holds what it will ever hold: some megabytes, and no more after 300,000 requests.
         let rush = Load::start(to, plan.clone().times(RUSH));
         rush.goes_on(Duration::from_secs(60)).await;
@@ -191,13 +193,7 @@ fn status(folder: &Path) -> String {
 async fn come_and_go(to: std::net::SocketAddr) {
     for number in 0_u64.. {
         sleep(Duration::from_millis(100)).await;
-        let token = sign(&format!("guest-{number}"));
-        let body = format!("{{\"token\":\"{token}\"}}");
-        for request in [
-            format!("POST /login\nContent-Type: application/json\n\n{body}"),
-            format!("GET /session\nCookie: jwt={token}"),
-            format!("POST /logout\nCookie: jwt={token}\nSec-Fetch-Site: same-origin\nContent-Length: 0"),
-        ] {
+        for request in visit(&sign(&format!("guest-{number}"))) {
             let Ok(mut client) = Client::try_connect(to).await else { continue };
             if client.try_write(&message(&request)).await {
                 client.try_read(false).await;
@@ -206,19 +202,35 @@ async fn come_and_go(to: std::net::SocketAddr) {
     }
 }
 
-/// Fills the memory for tokens, so that each further one takes the place of another: until then it would grow, and should.
-async fn strangers(to: std::net::SocketAddr) {
+/// Somebody signs in, is there, and signs out.
+fn visit(token: &str) -> Vec<String> {
+    vec![
+        format!("POST /login\nContent-Type: application/json\n\n{{\"token\":\"{token}\"}}"),
+        format!("GET /session\nCookie: jwt={token}"),
+        format!("POST /logout\nCookie: jwt={token}\nSec-Fetch-Site: same-origin\nContent-Length: 0"),
+    ]
+}
+
+/// A token that is good and has no session.
+fn look(token: &str) -> Vec<String> {
+    vec![format!("GET /session\nCookie: jwt={token}")]
+}
+
+/// Fills the memory for tokens with those of strangers or guests, so that each further one takes the place of another of its kind:
+/// until then it would grow, and should.
+async fn many(to: std::net::SocketAddr, who: &'static str, requests: fn(&str) -> Vec<String>, status: u16) {
     const AT_ONCE: usize = 16;
     let mut asking = JoinSet::new();
     for first in 0..AT_ONCE {
         asking.spawn(async move {
             let mut client = Client::connect(to).await;
             for number in (first..TOKENS).step_by(AT_ONCE) {
-                let token = sign(&format!("stranger-{number}"));
-                let answer = client.send(&format!("GET /session\nCookie: jwt={token}")).await;
-                assert_eq!(answer.status, 401, "{answer:?}");
-                if answer.header("connection").is_some_and(|value| value == "close") {
-                    client = Client::connect(to).await;
+                for request in requests(&sign(&format!("{who}-{number}"))) {
+                    let answer = client.send(&request).await;
+                    assert_eq!(answer.status, status, "{answer:?}");
+                    if answer.header("connection").is_some_and(|value| value == "close") {
+                        client = Client::connect(to).await;
+                    }
                 }
             }
         });
